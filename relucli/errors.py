@@ -1,0 +1,53 @@
+"""Everything that can go wrong, and the exit status of each.
+
+::
+
+    RelucliError            1   the root: never raised itself
+    ├── UsageError          2   an option or argument that cannot be meant
+    ├── DataError          65   a file that is readable, but whose content cannot be used
+    ├── InputError         66   an input that is missing or may not be read
+    ├── OutputError        73   an output that exists, or cannot be created
+    └── StorageError       74   a disk that is full or fails
+
+A message is one line: what is wrong, where (file, dataset, first row), what to try.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DataError", "InputError", "OutputError", "RelucliError", "StorageError", "UsageError"]
+
+
+class RelucliError(Exception):
+    """Root of the errors a user can cause or meet; its message is one line."""
+
+    exit_status = 1
+
+
+class UsageError(RelucliError):
+    """An option or argument that cannot be meant."""
+
+    exit_status = 2
+
+
+class DataError(RelucliError):
+    """A file that is readable, but whose content cannot be used or cannot support an answer."""
+
+    exit_status = 65
+
+
+class InputError(RelucliError):
+    """An input that is missing or may not be read."""
+
+    exit_status = 66
+
+
+class OutputError(RelucliError):
+    """An output that exists already, or cannot be created."""
+
+    exit_status = 73
+
+
+class StorageError(RelucliError):
+    """A disk that is full or fails while it is read or written."""
+
+    exit_status = 74

@@ -1,0 +1,147 @@
+"""Discovering neurons in the few dimensions of their span, where everything is cheap.
+
+Two routes lead to the same thing, a path of models with 1, 2, ... k lines and a free linear part:
+
+*overcomplete*: many random neurons, fitted together, then collapsed;
+*iterative*: the neuron, or the pair of close neurons, that explains the residual best, one after the other.
+
+With the linear part free a neuron may point either way along its line, so no start can be on the wrong side.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relucli.learning.collapse import Path, collapse
+from relucli.learning.descent import Fit, descend
+from relucli.learning.student import Student, normal_equations
+
+__all__ = ["iterative", "overcomplete", "width"]
+
+Array = NDArray[np.float64]
+
+BIAS_SPREAD = 0.7
+NET = 512
+PAIR_SCALES = (0.3, 0.05)
+
+
+def width(neurons: int) -> int:
+    """Neurons to start with where ``neurons`` are wanted."""
+    return min(2 * neurons + 2, int(1.6 * neurons) + 4)
+
+
+def _directions(count: int, p: int, bias: bool, rng: np.random.Generator) -> Array:
+    """Random half-spaces: unit directions, with a random threshold as last component if there are biases."""
+    normals = rng.standard_normal((count, p - bias))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    return np.column_stack([normals, BIAS_SPREAD * rng.standard_normal(count)]) if bias else normals
+
+
+def _least_squares(features: Array, y: Array) -> Array:
+    normal = features.T @ features
+    normal[np.diag_indices_from(normal)] *= 1 + 1e-3
+    return np.asarray(np.linalg.lstsq(normal, features.T @ y, rcond=None)[0])
+
+
+def _fitted(student: Student, directions: Array, x: Array, y: Array) -> Student:
+    """A student with neurons in the given directions, coefficients and linear part by least squares."""
+    hidden = np.maximum(x @ directions.T, 0)
+    coefficients = _least_squares(np.column_stack([hidden, x]), y)
+    c, v = coefficients[: len(directions)], coefficients[len(directions) :]
+    signs = np.where(c < 0, -1.0, 1.0)
+    size = np.maximum(np.abs(c), 1e-3 * np.abs(c).max())
+    return Student(directions * size[:, None], signs, v, student.free)
+
+
+def _empty(p: int) -> Student:
+    return Student(np.empty((0, p)), np.empty(0), np.zeros(p), np.arange(p, dtype=np.intp))
+
+
+def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Generator) -> Path:
+    """Fit more neurons than wanted from random directions, then collapse.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, p)
+        Pilot inputs on the span, white; the last column is ones if there are biases.
+    y : ndarray, shape (n,)
+        Labels.
+    neurons : int
+        Largest number of neurons wanted.
+    bias : bool
+        Whether there are biases.
+    rng : numpy.random.Generator
+        Source of the directions.
+
+    Returns
+    -------
+    Path
+        The best fit for every number of neurons from ``neurons`` down to 1.
+    """
+    p = x.shape[1]
+    start = _fitted(_empty(p), _directions(width(neurons), p, bias, rng), x, y)
+    fit = descend(lambda s: normal_equations(x, y, s), start, steps=25, tolerance=1e-2, damping=1e-2)
+    return collapse(x, y, fit, neurons)
+
+
+def _best_gate(x: Array, residual: Array, bias: bool, rng: np.random.Generator) -> tuple[Array, Array]:
+    """The half-space u whose inputs correlate best with the residual, and the correlation E[r 1_u x].
+
+    A net of random half-spaces is refined around its best member.  Any cluster of neurons close to u acts as
+    1_u(x) <b, x> with some vector b, so |E r 1_u x| is the right score for it, whatever cancels within.
+    """
+    p = x.shape[1]
+    weighted = np.ascontiguousarray((x * residual[:, None]).T)
+    best, gate = np.zeros(p), np.zeros(p)
+    spread = np.inf
+    for _ in range(5):
+        net = _directions(NET, p, bias, rng)
+        if np.isfinite(spread):
+            net = gate + spread * net
+        scores = (weighted @ (x @ net.T > 0).astype(np.float64)).T / len(x)
+        top = int(np.argmax((scores**2).sum(axis=1)))
+        if scores[top] @ scores[top] > best @ best:
+            best, gate = scores[top], net[top] / np.linalg.norm(net[top][: p - bias])
+        spread = 0.4 if not np.isfinite(spread) else spread / 3
+    return gate, best
+
+
+def _additions(gate: Array, pull: Array, bias: bool) -> list[Array]:
+    """Directions to try for a gate: the neuron itself, and close pairs that differ along what it lacks."""
+    across = pull - (pull @ gate) / (gate @ gate) * gate
+    if bias:
+        across = across.copy()
+    norm = np.linalg.norm(across)
+    tries = [gate[None]]
+    if norm > 0:
+        tries += [np.stack([gate + 0.5 * s * across / norm, gate - 0.5 * s * across / norm]) for s in PAIR_SCALES]
+    return tries
+
+
+def iterative(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Generator) -> Path:
+    """Add the neurons that explain the residual best, one gate after the other, then collapse.
+
+    1. Find the half-space whose inputs correlate best with the residual.
+    2. Try one neuron there, and pairs at a coarse and a fine scale; refit everything jointly; keep what is best.
+    3. When there are two more neurons than wanted, collapse to the path.
+
+    Parameters and result are those of `overcomplete`.  Source: the iterative discovery and the multi-scale clusters
+    of Chen, Dou, Goel, Klivans and Meka, COLT 2023, with joint refits in place of their grid.
+    """
+
+    def refit(student: Student, steps: int) -> Fit:
+        return descend(lambda s: normal_equations(x, y, s), student, steps=steps, tolerance=1e-2, damping=1e-2)
+
+    p = x.shape[1]
+    start = _empty(p)
+    fit = refit(Student(start.beta, start.signs, _least_squares(x, y), start.free), 1)
+    while fit.student.neurons < neurons + 2:
+        gate, pull = _best_gate(x, y - fit.student(x), bias, rng)
+        trials = []
+        for added in _additions(gate, pull, bias):
+            old = fit.student.beta / np.maximum(np.linalg.norm(fit.student.beta, axis=1, keepdims=True), 1e-300)
+            trials.append(refit(_fitted(start, np.vstack([old, added]), x, y), 12))
+        single, pairs = trials[0], trials[1:]
+        fit = min([single, *pairs], key=lambda f: f.quadratic.loss)
+    return collapse(x, y, fit, neurons)

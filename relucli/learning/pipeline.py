@@ -1,0 +1,247 @@
+"""The whole algorithm: moments, span, neurons on the span, number of neurons, polish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relucli.errors import DataError, UsageError
+from relucli.learning.collapse import Path
+from relucli.learning.descent import Fit
+from relucli.learning.discover import iterative, overcomplete, width
+from relucli.learning.polish import StandardErrors, polish, settle, standard_errors, to_network
+from relucli.learning.select import Model, Selection, select
+from relucli.learning.student import augmented
+from relucli.learning.subspace import Method, Subspace, Whitening, estimate_subspace
+from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
+from relucli.network import ReluNetwork
+from relucli.storage.dataset import MemoryRows, pilot
+from relucli.streaming.executors import SerialExecutor, ThreadExecutor
+from relucli.streaming.fold import Engine, Rows
+
+__all__ = ["Discovery", "Learned", "LearnOptions", "learn"]
+
+Array = NDArray[np.float64]
+ROUNDS = 3
+Discovery = Literal["auto", "overcomplete", "iterative"]
+
+
+@dataclass(frozen=True)
+class LearnOptions:
+    """What to learn, and how.
+
+    Attributes
+    ----------
+    neurons : int, optional
+        k; None lets validation choose, up to ``most``.
+    most : int
+        Largest k that is tried when it is not given.
+    bias : bool
+        Whether neurons have biases, and the function an offset.
+    subspace : {"sliced", "contracted", "both"}
+        Moments that find the span.
+    discovery : {"auto", "overcomplete", "iterative"}
+        Route to the neurons; auto is overcomplete.
+    whiten : {"auto", "on", "off"}
+        Whether to whiten the inputs for the moments.
+    starts : int
+        Random starts of the discovery.
+    seed : int
+    """
+
+    neurons: int | None = None
+    most: int = 12
+    bias: bool = False
+    subspace: Method = "sliced"
+    discovery: Discovery = "auto"
+    whiten: Whitening = "auto"
+    starts: int = 2
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A recovered network.
+
+    Attributes
+    ----------
+    network : ReluNetwork
+    errors : StandardErrors
+    path : tuple of Model
+        The models considered.
+    subspace : Subspace
+    moments : Moments
+    noise_std : float
+        Root mean squared residual, for the degrees of freedom used.
+    r2 : float
+        Share of the label variance explained on the rows used.
+    samples, passes : int
+        Rows, and passes over all of them.
+    """
+
+    network: ReluNetwork
+    errors: StandardErrors
+    path: tuple[Model, ...]
+    subspace: Subspace
+    moments: Moments
+    noise_std: float
+    r2: float
+    samples: int
+    passes: int
+    fit: Fit
+
+
+def _check_rows(rows: Rows, options: LearnOptions) -> None:
+    """Fewer rows than parameters cannot determine a network."""
+    k, p = options.neurons or 1, rows.dim + options.bias
+    if rows.samples <= k * p:
+        most = (rows.samples - 1) // p
+        hint = f"or -k {most} at most" if most else "or fewer columns"
+        raise DataError(
+            f"{rows.samples} rows cannot determine {k} neurons in {rows.dim} dimensions, "
+            f"which have {k * p} parameters; it takes more than {k * p} rows, {hint}"
+        )
+
+
+def _default_moments(options: LearnOptions) -> MomentSettings:
+    contracted = options.subspace != "sliced"
+    return MomentSettings(
+        contractions=8 if contracted else 0, slices=16 if options.subspace != "contracted" else 0, seed=options.seed
+    )
+
+
+def _discover(x: Array, y: Array, most: int, options: LearnOptions, workers: int) -> Path:
+    """The best model of each size over a few starts, on rows projected to the span."""
+    route = iterative if options.discovery == "iterative" else overcomplete
+    p = x.shape[1] + options.bias
+    used = min(len(y), max(6000, 40 * p * (width(most) + 1)))
+    step = len(y) // used
+    inputs = np.asfortranarray(augmented(x[::step], options.bias))
+
+    def start(index: int) -> Path:
+        return route(inputs, y[::step], most, options.bias, np.random.default_rng([options.seed, 3, index]))
+
+    executor = ThreadExecutor(workers) if workers > 1 else SerialExecutor()
+    paths = list(executor.map(start, range(options.starts)))
+    return {m: min((path[m] for path in paths), key=lambda fit: fit.quadratic.loss) for m in paths[0]}
+
+
+def _refined_basis(selection: Selection, x: Array, y: Array, options: LearnOptions, engine: Engine) -> Array:
+    """The span of the fitted neurons, far better known than from moments, and what the residual still depends on.
+
+    Directions of the fit below its own noise are left out; slice moments of the residual add those that stand out.
+    """
+    fit, d = selection.fit, x.shape[1]
+    vectors = np.vstack([fit.student.beta, fit.student.linear])[:, :d]
+    noise = np.sqrt(fit.quadratic.noise_variance * np.mean(1 / np.diag(fit.quadratic.normal)))
+    _, sizes, directions = np.linalg.svd(vectors, full_matrices=False)
+    clear = sizes > 1.5 * noise * (np.sqrt(d) + np.sqrt(len(vectors)))
+    spanning = directions[: max(1, int(clear.sum()))]
+    residual = MemoryRows(x, y - fit.student(augmented(x, options.bias)))
+    moments = estimate_moments(residual, MomentSettings((1,), 0, 8, options.seed), engine)
+    left = estimate_subspace(moments, "sliced", options.whiten, d, options.seed)
+    basis = np.linalg.qr(np.column_stack([spanning.T, left.basis[:, : left.significant]]))[0]
+    return basis @ np.linalg.inv(np.linalg.cholesky(np.cov(x @ basis, rowvar=False, bias=True).reshape(2 * [basis.shape[1]]))).T
+
+
+def _search(x: Array, y: Array, span: Subspace, most: int, options: LearnOptions, engine: Engine) -> Selection:
+    """Discover, select, and repeat on the refined span while that finds more.
+
+    A first fit knows the span much better than the moments did, so that what was blurred, neurons closer to each
+    other than the error of the span among them, can be told apart in a second.
+    """
+    selection = select(_discover(x @ span.basis, y, most, options, engine.workers), span.basis, x, y, options.bias, engine)
+    for turn in range(1, ROUNDS):
+        if selection.exact:
+            break
+        basis = _refined_basis(selection, x, y, options, engine)
+        path = _discover(x @ basis, y, most, replace(options, seed=options.seed + 1000 * turn), engine.workers)
+        again = select(path, basis, x, y, options.bias, engine)
+        better = again.exact or again.validation_mse < selection.validation_mse - again.gain_se(selection)
+        selection = again if better else selection
+        if not better:
+            break
+    return selection
+
+
+def _supported(selection: Selection, y: Array, rows: Rows, options: LearnOptions) -> None:
+    """Held-out rows must be predicted better than by their mean."""
+    chosen = next(m for m in selection.table if m.neurons == selection.fit.student.neurons)
+    if selection.exact or chosen.validation_mse + 2 * chosen.validation_se < y.var():
+        return
+    k, p = options.neurons or chosen.neurons, rows.dim + options.bias
+    raise DataError(
+        f"{rows.samples} rows do not support a network: held-out labels are predicted no better than by their mean "
+        f"(mean squared error {chosen.validation_mse:.3g}, variance {y.var():.3g}); about {10 * k * p} rows "
+        f"({10} a parameter) are a start, more if the labels are noisy"
+    )
+
+
+def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None = None) -> Learned:
+    """Recover a network from labelled rows.
+
+    1. Moments: one pass, unless they are given.
+    2. Span: the few directions that the labels depend on.
+    3. Neurons: discovered on a pilot of rows projected to the span; a path of models.
+       Their number: the models polished in all dimensions on the pilot and compared on held-out rows.
+    4. Coordinates: with or without a free linear part.
+    5. Polish on all rows, with standard errors.
+
+    Parameters
+    ----------
+    rows : Rows
+        The data.
+    options : LearnOptions
+    engine : Engine
+        Runs the passes.
+    moments : Moments, optional
+        Of the same rows; the moments pass is then left out.
+
+    Returns
+    -------
+    Learned
+
+    Raises
+    ------
+    DataError
+        If the rows cannot support the answer.
+    """
+    if options.neurons is not None and options.neurons < 1:
+        raise UsageError(f"-k {options.neurons}: there must be at least one neuron")
+    _check_rows(rows, options)
+    before = engine.passes
+    # 1. moments
+    moments = moments or estimate_moments(rows, _default_moments(options), engine)
+    variance = moments.label_variance
+    if variance <= 1e-24 * moments.label_mean**2 or variance == 0:
+        raise DataError("y is constant: there is nothing to learn from it")
+    # 2. span
+    most = options.neurons or min(options.most, max(1, (rows.samples - 1) // (4 * (rows.dim + options.bias))))
+    span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed)
+    # 3. neurons on the span, and their number
+    parameters = (most + 1) * (rows.dim + options.bias)
+    wanted = max(20_000, 50 * parameters)
+    x, y = pilot(rows, int(min(rows.samples, wanted, engine.memory // (32 * rows.dim))))
+    local = replace(engine, progress=None)
+    selection = _search(x, y, span, most, options, local)
+    _supported(selection, y, rows, options)
+    # 4. coordinates
+    fit = settle(MemoryRows(x, y), selection.fit, options.bias, local)
+    # 5. polish on all rows
+    if len(y) < rows.samples:
+        fit = polish(rows, fit.student, options.bias, engine)
+    return Learned(
+        network=to_network(fit.student, options.bias),
+        errors=standard_errors(fit, options.bias),
+        path=selection.table,
+        subspace=span,
+        moments=moments,
+        noise_std=float(np.sqrt(fit.quadratic.noise_variance)),
+        r2=1 - fit.mse / variance,
+        samples=rows.samples,
+        passes=engine.passes - before,
+        fit=fit,
+    )

@@ -1,0 +1,205 @@
+"""The student: a network in the coordinates in which its least squares problem is regular, and its normal equations.
+
+    f(x) = <v, x> + sum_j s_j relu(<beta_j, x>),     beta_j = |c_j| w_j,  s_j = sign c_j
+
+Inputs may carry a last column of ones: beta then holds a bias and v an offset.  With the activation patterns
+D_j = 1[<beta_j, x> > 0] fixed, f is linear in (beta, v) with the features s_j D_j x and x.  A ReLU is half a linear
+function and half an absolute value, so with v free every neuron may point either way along its line, and an antipodal
+pair of neurons is one line; with v fixed at zero the orientation of each neuron matters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relucli.streaming.accumulator import Accumulator, Block
+
+__all__ = ["NormalAccumulator", "Quadratic", "Student", "augmented", "normal_equations"]
+
+Array = NDArray[np.float64]
+
+TILE_FLOATS = 2**16
+ROUNDING = 1e-28
+"""Share of the labels' energy below which a sum of squared residuals is rounding error."""
+
+
+def augmented(x: Array, bias: bool) -> Array:
+    """The inputs, with a column of ones if there are biases."""
+    return np.column_stack([x, np.ones(len(x))]) if bias else x
+
+
+@dataclass(frozen=True)
+class Student:
+    """A network under construction.
+
+    Attributes
+    ----------
+    beta : ndarray, shape (m, p)
+        Scaled neurons.
+    signs : ndarray, shape (m,)
+        +1 or -1.
+    linear : ndarray, shape (p,)
+        v.
+    free : ndarray of int
+        Indices of the components of v that are parameters; the others stay as they are.
+    """
+
+    beta: Array
+    signs: Array
+    linear: Array
+    free: NDArray[np.intp]
+
+    @property
+    def neurons(self) -> int:
+        """m."""
+        return len(self.signs)
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters: m p plus the free components of v."""
+        return int(self.beta.size + len(self.free))
+
+    def __call__(self, x: Array) -> Array:
+        """Values at the rows of ``x``."""
+        return np.maximum(x @ self.beta.T, 0) @ self.signs + x @ self.linear
+
+    def moved(self, step: Array) -> Student:
+        """The student after a step in its parameters: beta first, then the free components of v."""
+        size = self.beta.size
+        linear = self.linear.copy()
+        linear[self.free] += step[size:]
+        return replace(self, beta=self.beta + step[:size].reshape(self.beta.shape), linear=linear)
+
+    def flipped(self, mask: NDArray[np.bool_]) -> Student:
+        """The same function with some neurons turned round: s relu(z) = s relu(-z) + s z."""
+        beta = np.where(mask[:, None], -self.beta, self.beta)
+        return replace(self, beta=beta, linear=self.linear + self.signs[mask] @ self.beta[mask])
+
+    def without(self, neurons: list[int]) -> Student:
+        """The student without some of its neurons."""
+        keep = np.setdiff1d(np.arange(self.neurons), neurons)
+        return replace(self, beta=self.beta[keep], signs=self.signs[keep])
+
+    def plus(self, beta: Array, signs: Array) -> Student:
+        """The student with neurons added."""
+        return replace(self, beta=np.vstack([self.beta, beta]), signs=np.append(self.signs, signs))
+
+    def lifted(self, basis: Array) -> Student:
+        """The student in the coordinates x, where this one works on ``x @ basis``."""
+        return Student(
+            self.beta @ basis.T, self.signs, basis @ self.linear, np.arange(len(basis), dtype=np.intp)
+        )
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """The sum of squared residuals, to second order about a student (Gauss-Newton).
+
+    Attributes
+    ----------
+    loss : float
+        sum_n (y_n - f(x_n))^2.
+    gradient : ndarray, shape (q,)
+        F^T (y - f), minus half the gradient of the loss.
+    normal : ndarray, shape (q, q)
+        F^T F.
+    energy : float
+        sum_n y_n^2.
+    samples : int
+        Number of rows.
+    """
+
+    loss: float
+    gradient: Array
+    normal: Array
+    energy: float
+    samples: int
+
+    @property
+    def noise_variance(self) -> float:
+        """Loss per degree of freedom."""
+        return self.loss / max(1, self.samples - len(self.gradient))
+
+    @property
+    def exact(self) -> bool:
+        """Whether the residual is at the rounding level of float64 labels."""
+        return self.loss <= ROUNDING * self.energy
+
+
+def _tile(x: Array, y: Array, student: Student) -> tuple[float, Array, Array]:
+    """Loss, gradient and normal matrix over a few rows: ``x`` (p, n) is transposed, so that rows run fastest."""
+    m, (p, n) = student.neurons, x.shape
+    z = student.beta @ x
+    active = z > 0
+    features = np.empty((student.parameters, n))
+    np.multiply((active * student.signs[:, None])[:, None, :], x, out=features[: m * p].reshape(m, p, n))
+    features[m * p :] = x[student.free]
+    residual = y - student.signs @ (z * active) - student.linear @ x
+    return float(residual @ residual), features @ residual, features @ features.T
+
+
+def normal_equations(x: Array, y: Array, student: Student) -> Quadratic:
+    """The normal equations over rows in memory, tile by tile so that the features stay in cache.
+
+    Parameters
+    ----------
+    x : ndarray, shape (n, p)
+        Inputs, with the column of ones if there are biases; fastest if stored by columns (Fortran order).
+    y : ndarray, shape (n,)
+        Labels.
+    student : Student
+        Where to expand.
+    """
+    q, rows = student.parameters, np.ascontiguousarray(x.T)
+    loss, gradient, normal = 0.0, np.zeros(q), np.zeros((q, q))
+    step = max(256, TILE_FLOATS // q)
+    for i in range(0, len(y), step):
+        terms = _tile(np.ascontiguousarray(rows[:, i : i + step]), y[i : i + step], student)
+        loss += terms[0]
+        gradient += terms[1]
+        normal += terms[2]
+    return Quadratic(loss, gradient, normal, float(y @ y), len(y))
+
+
+class NormalAccumulator(Accumulator):
+    """The normal equations as sums over rows: one Gauss-Newton step is one pass.
+
+    Parameters
+    ----------
+    student : Student
+        Where to expand.
+    bias : bool
+        Whether to append a column of ones to the inputs.
+    """
+
+    def __init__(self, student: Student, bias: bool) -> None:
+        self.student = student
+        self.bias = bias
+        self.sums = {name: np.zeros(shape) for name, shape in self.shapes().items()}
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every sum."""
+        q = self.student.parameters
+        return {"loss": (), "energy": (), "count": (), "gradient": (q,), "normal": (q, q)}
+
+    def scratch(self, rows: int) -> int:
+        """Bytes of the features of a block and their product."""
+        q = self.student.parameters
+        return 8 * (2 * TILE_FLOATS + 256 * q + 2 * q * q + rows * (self.student.beta.shape[1] + 4))
+
+    def update(self, block: Block) -> None:
+        """Add a block."""
+        terms = normal_equations(augmented(block.wide, self.bias), block.y, self.student)
+        for name, value in (("loss", terms.loss), ("energy", terms.energy), ("count", terms.samples)):
+            self.sums[name] += value
+        self.sums["gradient"] += terms.gradient
+        self.sums["normal"] += terms.normal
+
+    @property
+    def quadratic(self) -> Quadratic:
+        """The folded normal equations."""
+        s = self.sums
+        return Quadratic(float(s["loss"]), s["gradient"], s["normal"], float(s["energy"]), int(s["count"]))

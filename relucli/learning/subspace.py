@@ -1,0 +1,180 @@
+"""The span of the neurons, from sliced or contracted moments, and how many of its dimensions stand out from noise.
+
+Every moment used is a symmetric matrix or a vector whose range lies in the span, scaled so that its entries would
+have unit variance (two on a diagonal) if labels and inputs were independent.  Stacked side by side they form a
+matrix whose left singular vectors find the span; alternating least squares on the two input modes (higher-order
+orthogonal iteration; De Lathauwer, De Moor and Vandewalle, SIAM J. Matrix Anal. Appl. 2000) refines them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh, qr, solve_triangular
+
+from relucli.errors import UsageError
+from relucli.moments.estimate import Moments, cholesky_root
+
+__all__ = ["Method", "Subspace", "Whitening", "estimate_subspace"]
+
+Array = NDArray[np.float64]
+Method = Literal["sliced", "contracted", "both"]
+Whitening = Literal["auto", "on", "off"]
+
+LABEL_FUNCTIONS = 3
+REFINEMENTS = 8
+NULL_DRAWS = 5
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """An estimate of the span of the neurons.
+
+    Attributes
+    ----------
+    basis : ndarray, shape (d, r)
+        Columns span it, in raw coordinates, scaled so that ``x @ basis`` has unit covariance.
+    eigenvalues : ndarray
+        Of the stacked moments, largest first.
+    null : float
+        The largest eigenvalue that independent labels would give (mean plus three standard deviations).
+    significant : int
+        Eigenvalues above ``null``.
+    method : str
+        The moments used.
+    whitened : bool
+        Whether inputs were whitened by their own mean and covariance.
+    """
+
+    basis: Array
+    eigenvalues: Array
+    null: float
+    significant: int
+    method: Method
+    whitened: bool
+
+
+def _label_functions(share: Array, count: int) -> Array:
+    """Polynomials of the rank of the label, orthonormal over slices of probability ``share`` and to 1: (H, q)."""
+    middle = np.cumsum(share) - share / 2
+    powers = np.polynomial.legendre.legvander(2 * middle - 1, count)
+    orthonormal, triangle = qr(np.sqrt(share)[:, None] * powers, mode="economic")
+    return np.asarray((orthonormal * np.sign(np.diag(triangle)))[:, 1:] / np.sqrt(share)[:, None])
+
+
+def _sliced_evidence(moments: Moments, mean: Array, root: Array) -> list[Array]:
+    """sqrt(N) sum_h p_h phi(h) (C_h, m_h) for a few smooth functions phi of the label."""
+    used = moments.slice_count > 0
+    if used.sum() < 2:
+        raise UsageError("there are no slice moments to find the subspace from; take them with --slices 16")
+    share = moments.slice_count[used] / moments.samples
+    means, covariances = moments.slices(mean, root)
+    functions = _label_functions(share, min(LABEL_FUNCTIONS, len(share) - 1))
+    weights = math.sqrt(moments.samples) * share[:, None] * functions
+    matrices = np.einsum("hq,hij->qij", weights, covariances[used])
+    vectors = weights.T @ means[used]
+    return [np.column_stack([matrix, vector]) for matrix, vector in zip(matrices, vectors, strict=True)]
+
+
+def _contracted_evidence(moments: Moments) -> list[Array]:
+    """sqrt(N / Var y) M_{l,g} / sqrt((l - 2)!) for every order and direction, and the first moment."""
+    if "contracted" not in moments.sums.parts:
+        raise UsageError("there are no contracted moments; take them with --contractions 8")
+    scale = math.sqrt(moments.samples / max(moments.label_variance, np.finfo(float).tiny))
+    found: list[Array] = []
+    if 1 in moments.settings.orders:
+        found.append(scale * solve_triangular(moments.whitening[1], moments.first, lower=True)[:, None])
+    for order in moments.settings.orders:
+        if order >= 2:
+            found += list(scale / math.sqrt(math.factorial(order - 2)) * moments.contracted(order))
+    return found
+
+
+def _gram(evidence: list[Array]) -> Array:
+    d = len(evidence[0])
+    total = np.zeros((d, d))
+    for matrix in evidence:
+        total += matrix @ matrix.T
+    return total
+
+
+def _null(shapes: list[tuple[int, ...]], rng: np.random.Generator) -> float:
+    """Largest eigenvalue of the stacked moments under independent labels: mean plus three standard deviations."""
+    tops = []
+    for _ in range(NULL_DRAWS):
+        draw = []
+        for d, columns in shapes:
+            matrix = rng.standard_normal((d, columns))
+            if columns >= d:
+                upper = np.triu(matrix[:, :d], 1)
+                matrix[:, :d] = upper + upper.T + math.sqrt(2) * np.diag(np.diag(matrix))
+            draw.append(matrix)
+        d = shapes[0][0]
+        tops.append(eigh(_gram(draw), eigvals_only=True, subset_by_index=[d - 1, d - 1])[0])
+    return float(np.mean(tops) + 3 * np.std(tops, ddof=1))
+
+
+def _refined(evidence: list[Array], basis: Array) -> Array:
+    """Alternate between the two input modes of the stacked moments."""
+    d, rank = basis.shape
+    for _ in range(REFINEMENTS):
+        seen = [
+            np.column_stack([matrix[:, :d] @ basis, matrix[:, d:]]) if matrix.shape[1] >= d else matrix
+            for matrix in evidence
+        ]
+        basis = np.linalg.svd(np.column_stack(seen), full_matrices=False)[0][:, :rank]
+    return basis
+
+
+def estimate_subspace(
+    moments: Moments, method: Method, whiten: Whitening, limit: int, seed: int = 0
+) -> Subspace:
+    """Estimate the span of the neurons.
+
+    1. Whiten, unless told not to, or unless there are too few rows to.
+    2. Stack the moments, and compare the eigenvalues of the stack with those of pure noise.
+    3. Keep one direction more than stand out (the stages that follow prune), at most ``limit``; refine.
+
+    Parameters
+    ----------
+    moments : Moments
+        From the moments pass.
+    method : {"sliced", "contracted", "both"}
+        Which moments to use.
+    whiten : {"auto", "on", "off"}
+        Whether to whiten by the sample mean and covariance.
+    limit : int
+        Largest dimension of the span.
+    seed : int
+        Of the simulated noise.
+
+    Raises
+    ------
+    UsageError
+        If the moments that the method needs were not taken.
+    DataError
+        If the inputs are to be whitened and their covariance is singular.
+    """
+    d = moments.dim
+    whitened = whiten == "on" or (whiten == "auto" and (moments.samples > 2 * d or not moments.standard))
+    mean, root = np.zeros(d), np.eye(d)
+    if whitened:
+        mean, root = moments.mean, cholesky_root(moments.covariance, moments.samples)
+    evidence: list[Array] = []
+    if method in ("sliced", "both"):
+        evidence += _sliced_evidence(moments, mean, root)
+    if method in ("contracted", "both"):
+        evidence += _contracted_evidence(moments)
+        if method == "contracted":
+            root = moments.whitening[1]
+    values, vectors = eigh(_gram(evidence))
+    null = _null([matrix.shape for matrix in evidence], np.random.default_rng([seed, 2]))
+    significant = int((values > null).sum())
+    rank = min(d, limit, significant + 1)
+    basis = _refined(evidence, vectors[:, ::-1][:, :rank])
+    raw = solve_triangular(root, basis, lower=True, trans="T")
+    return Subspace(raw, values[::-1], null, significant, method, whitened)

@@ -1,0 +1,1 @@
+"""Moments of labelled Gaussian data, each an accumulator: base, sliced and contracted."""

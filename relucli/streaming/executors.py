@@ -1,0 +1,56 @@
+"""Ways to run the groups of a pass: in this thread, or in several.  Results always come back in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+__all__ = ["Executor", "SerialExecutor", "ThreadExecutor"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Executor(Protocol):
+    """Applies a function to items and yields the results in the order of the items."""
+
+    workers: int
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Yield ``function(item)`` for each item, in order, holding at most ``workers + 1`` results."""
+        ...
+
+
+class SerialExecutor:
+    """Runs everything in the calling thread."""
+
+    workers = 1
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Yield ``function(item)`` for each item, in order."""
+        for item in items:
+            yield function(item)
+
+
+class ThreadExecutor:
+    """Runs up to ``workers`` items at a time in threads: BLAS and HDF5 release the interpreter lock."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Yield ``function(item)`` for each item, in order; an error cancels what has not started."""
+        waiting: deque[Future[R]] = deque()
+        with ThreadPoolExecutor(self.workers) as pool:
+            try:
+                for item in items:
+                    waiting.append(pool.submit(function, item))
+                    if len(waiting) > self.workers:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()

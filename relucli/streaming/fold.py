@@ -1,0 +1,135 @@
+"""Folding an accumulator over rows, in canonical groups, with any executor and within a memory bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from relucli.errors import UsageError
+from relucli.streaming.accumulator import Accumulator, Block
+from relucli.streaming.blocks import Span, block_rows, blocks, groups
+from relucli.streaming.executors import Executor, SerialExecutor, ThreadExecutor
+
+__all__ = ["DEFAULT_MEMORY", "Engine", "Progress", "Rows", "tree_merge"]
+
+DEFAULT_MEMORY = 512 * 2**20
+
+A = TypeVar("A", bound=Accumulator)
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of the pass, the rows done and the rows in all."""
+
+
+class Rows(Protocol):
+    """Rows of inputs and labels, wherever they are: in HDF5 files or in memory."""
+
+    samples: int
+    dim: int
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes that one row takes where it is stored."""
+        ...
+
+    def block(self, span: Span) -> Block:
+        """Read the rows of a span, checked to be finite."""
+        ...
+
+
+def tree_merge(partials: Iterable[A], empty: A) -> A:
+    """Merge partial sums over consecutive groups along a binary tree whose shape depends on their number alone.
+
+    Partials enter as the digits of a binary counter: two sums over 2^m groups each become one over 2^(m+1).
+    The tree is that of pairwise summation, so rounding errors grow with the logarithm of the number of groups,
+    and the sum over the first 2^m groups is a node of it: sums over shards that end there merge to the bit.
+    """
+    stack: list[tuple[int, A]] = []
+    for partial_sum in partials:
+        size, total = 1, partial_sum
+        while stack and stack[-1][0] == size:
+            left = stack.pop()[1]
+            left.merge(total)
+            size, total = 2 * size, left
+        stack.append((size, total))
+    if not stack:
+        return empty.fresh()
+    total = stack.pop()[1]
+    while stack:
+        left = stack.pop()[1]
+        left.merge(total)
+        total = left
+    return total
+
+
+def _fold_group(empty: A, rows: Rows, group: Span) -> A:
+    total = empty.fresh()
+    for span in blocks(group, rows.dim):
+        total.update(rows.block(span))
+    return total
+
+
+@dataclass
+class Engine:
+    """Runs passes, counts them, and keeps them within the memory bound.
+
+    Attributes
+    ----------
+    workers : int
+        Threads of one BLAS thread each.
+    memory : int
+        Working memory, bytes.
+    progress : callable, optional
+        Told of rows done.
+    passes, rows_read, bytes_read : int
+        What has been read through this engine so far.
+    """
+
+    workers: int = 1
+    memory: int = DEFAULT_MEMORY
+    progress: Progress | None = None
+    passes: int = field(default=0, init=False)
+    rows_read: int = field(default=0, init=False)
+    bytes_read: int = field(default=0, init=False)
+
+    def fold(self, empty: A, rows: Rows, name: str = "") -> A:
+        """Fold an accumulator over all rows: one pass.
+
+        The result is the same to the bit for every worker count and memory bound.
+
+        Raises
+        ------
+        UsageError
+            If one worker's share does not fit into the memory bound.
+        """
+        executor = self._executor(empty, rows)
+        spans = groups(rows.samples, rows.dim)
+        with threadpool_limits(1):
+            partials = executor.map(partial(_fold_group, empty, rows), spans)
+            total = tree_merge(self._counted(partials, spans, rows, name), empty)
+        self.passes += 1
+        return total
+
+    def _counted(self, partials: Iterable[A], spans: list[Span], rows: Rows, name: str) -> Iterable[A]:
+        for span, part in zip(spans, partials, strict=True):
+            self.rows_read += span.rows
+            self.bytes_read += span.rows * rows.row_bytes
+            if self.progress is not None:
+                self.progress(name, span.stop, rows.samples)
+            yield part
+
+    def _executor(self, empty: Accumulator, rows: Rows) -> Executor:
+        """As many workers as were asked for, as are useful, and as fit."""
+        count = len(groups(rows.samples, rows.dim))
+        block = min(block_rows(rows.dim), rows.samples)
+        held = (int(np.log2(max(1, count))) + 2) * empty.nbytes
+        share = empty.nbytes + block * (16 * rows.dim + 16) + empty.scratch(block)
+        if held + share > self.memory:
+            need = -(-(held + share) // 2**20)
+            raise UsageError(f"--memory {self.memory // 2**20}MiB is too small for this pass: it takes {need}MiB")
+        workers = min(self.workers, count, (self.memory - held) // share)
+        return ThreadExecutor(workers) if workers > 1 else SerialExecutor()
