@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from relucli.learning.descent import Fit
 from relucli.learning.student import Student
 
-__all__ = ["orientations", "prefer_tied", "tied"]
+__all__ = ["orientations", "tied", "tolerated_rise"]
 
 Array = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def orientations(beta: Array, signs: Array, linear: Array) -> list[NDArray[np.bo
         mask[int(np.argmin(sizes))] ^= True
 
 
-def tied(fit: Fit, pinned: NDArray[np.intp], free: NDArray[np.intp]) -> Student:
+def tied(fit: Fit, pinned: NDArray[np.intp], free: NDArray[np.intp]) -> tuple[Student, float]:
     """The student with every neuron turned so that no linear part is left, moved to where that holds exactly.
 
     Parameters
@@ -65,8 +65,10 @@ def tied(fit: Fit, pinned: NDArray[np.intp], free: NDArray[np.intp]) -> Student:
 
     Returns
     -------
-    Student
+    student : Student
         The best choice of orientations, after the step of least rise of the loss to v_F = 0.
+    statistic : float
+        Its Wald statistic, in units of the loss: the rise that the step would cause were the loss quadratic.
     """
     student, m, p = fit.student, fit.student.neurons, fit.student.beta.shape[1]
     normal = fit.quadratic.normal
@@ -85,19 +87,14 @@ def tied(fit: Fit, pinned: NDArray[np.intp], free: NDArray[np.intp]) -> Student:
             linear[pinned] = 0.0
             best = float(left @ solved), Student(turned.beta, turned.signs, linear, free)
     assert best is not None
-    return best[1]
+    return best[1], best[0]
 
 
-def prefer_tied(with_linear: Fit, without: Fit) -> bool:
-    """Whether the fit without a linear part is as good as chance allows.
+def tolerated_rise(fit: Fit, fewer: int) -> float:
+    """How much more loss a fit with ``fewer`` parameters may have and still be preferred.
 
-    Under it N (L_tied - L_free) / sigma^2 is chi-squared with as many degrees of freedom p as there are parameters
-    fewer; four standard deviations are allowed, or twice p where that is more, since up to there the tied fit predicts
-    better (Akaike).
+    If the parameters left out are superfluous, N (L_tied - L_free) / sigma^2 is chi-squared with as many degrees of
+    freedom; four standard deviations are allowed, or twice their number where that is more, since up to there the
+    smaller model predicts better (Akaike).
     """
-    if without.quadratic.exact:
-        return True
-    fewer = with_linear.student.parameters - without.student.parameters
-    noise = max(with_linear.quadratic.noise_variance, 1e-28 * with_linear.quadratic.energy / with_linear.quadratic.samples)
-    rise = (without.quadratic.loss - with_linear.quadratic.loss) / noise
-    return rise <= max(2.0 * fewer, fewer + 4 * np.sqrt(2.0 * fewer))
+    return max(2.0 * fewer, fewer + 4 * np.sqrt(2.0 * fewer)) * fit.quadratic.noise_variance

@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 
 from relucli.errors import DataError, UsageError
 from relucli.learning.collapse import Path
 from relucli.learning.descent import Fit
 from relucli.learning.discover import iterative, overcomplete, width
 from relucli.learning.polish import StandardErrors, polish, settle, standard_errors, to_network
-from relucli.learning.select import Model, Selection, select
+from relucli.learning.select import Model, Selection, Split, select
 from relucli.learning.student import augmented
 from relucli.learning.subspace import Method, Subspace, Whitening, estimate_subspace
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
@@ -26,6 +27,8 @@ __all__ = ["Discovery", "Learned", "LearnOptions", "learn"]
 
 Array = NDArray[np.float64]
 ROUNDS = 3
+HELD_OUT = 5
+SCARCE = 30
 Discovery = Literal["auto", "overcomplete", "iterative"]
 
 
@@ -113,58 +116,74 @@ def _default_moments(options: LearnOptions) -> MomentSettings:
     )
 
 
-def _discover(x: Array, y: Array, most: int, options: LearnOptions, workers: int) -> Path:
+def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn: int, workers: int) -> Path:
     """The best model of each size over a few starts, on rows projected to the span."""
     route = iterative if options.discovery == "iterative" else overcomplete
-    p = x.shape[1] + options.bias
-    used = min(len(y), max(6000, 40 * p * (width(most) + 1)))
-    step = len(y) // used
-    inputs = np.asfortranarray(augmented(x[::step], options.bias))
+    p = basis.shape[1] + options.bias
+    used = min(len(split.y), max(6000, 40 * p * (width(most) + 1)))
+    step = len(split.y) // used
+    x = np.asfortranarray(augmented(split.x[::step] @ basis, options.bias))
+    y = split.y[::step]
 
     def start(index: int) -> Path:
-        return route(inputs, y[::step], most, options.bias, np.random.default_rng([options.seed, 3, index]))
+        return route(x, y, most, options.bias, np.random.default_rng([options.seed, 3, turn, index]))
 
     executor = ThreadExecutor(workers) if workers > 1 else SerialExecutor()
     paths = list(executor.map(start, range(options.starts)))
     return {m: min((path[m] for path in paths), key=lambda fit: fit.quadratic.loss) for m in paths[0]}
 
 
-def _refined_basis(selection: Selection, x: Array, y: Array, options: LearnOptions, engine: Engine) -> Array:
+def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine) -> Array:
     """The span of the fitted neurons, far better known than from moments, and what the residual still depends on.
 
     Directions of the fit below its own noise are left out; slice moments of the residual add those that stand out.
     """
-    fit, d = selection.fit, x.shape[1]
+    d = split.x.shape[1]
     vectors = np.vstack([fit.student.beta, fit.student.linear])[:, :d]
     noise = np.sqrt(fit.quadratic.noise_variance * np.mean(1 / np.diag(fit.quadratic.normal)))
     _, sizes, directions = np.linalg.svd(vectors, full_matrices=False)
     clear = sizes > 1.5 * noise * (np.sqrt(d) + np.sqrt(len(vectors)))
-    spanning = directions[: max(1, int(clear.sum()))]
-    residual = MemoryRows(x, y - fit.student(augmented(x, options.bias)))
+    residual = MemoryRows(split.x, split.y - fit.student(augmented(split.x, options.bias)))
     moments = estimate_moments(residual, MomentSettings((1,), 0, 8, options.seed), engine)
     left = estimate_subspace(moments, "sliced", options.whiten, d, options.seed)
-    basis = np.linalg.qr(np.column_stack([spanning.T, left.basis[:, : left.significant]]))[0]
-    return basis @ np.linalg.inv(np.linalg.cholesky(np.cov(x @ basis, rowvar=False, bias=True).reshape(2 * [basis.shape[1]]))).T
+    spanning = [directions[: max(1, int(clear.sum()))].T, left.basis[:, : left.significant]]
+    basis = np.linalg.qr(np.column_stack(spanning))[0]
+    covariance = np.atleast_2d(np.cov(split.x @ basis, rowvar=False))
+    return np.asarray(solve_triangular(np.linalg.cholesky(covariance), basis.T, lower=True).T)
 
 
-def _search(x: Array, y: Array, span: Subspace, most: int, options: LearnOptions, engine: Engine) -> Selection:
+def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine: Engine) -> Selection:
     """Discover, select, and repeat on the refined span while that finds more.
 
     A first fit knows the span much better than the moments did, so that what was blurred, neurons closer to each
     other than the error of the span among them, can be told apart in a second.
     """
-    selection = select(_discover(x @ span.basis, y, most, options, engine.workers), span.basis, x, y, options.bias, engine)
+    path = _discover(split, basis, most, options, 0, engine.workers)
+    selection = select(path, basis, split, options.bias, engine)
     for turn in range(1, ROUNDS):
         if selection.exact:
             break
-        basis = _refined_basis(selection, x, y, options, engine)
-        path = _discover(x @ basis, y, most, replace(options, seed=options.seed + 1000 * turn), engine.workers)
-        again = select(path, basis, x, y, options.bias, engine)
-        better = again.exact or again.validation_mse < selection.validation_mse - again.gain_se(selection)
-        selection = again if better else selection
-        if not better:
+        basis = _refined_basis(selection.fit, split, options, engine)
+        path = _discover(split, basis, most, options, turn, engine.workers)
+        again = select(path, basis, split, options.bias, engine)
+        if not again.better_than(selection):
             break
+        selection = again
     return selection
+
+
+def _best_selection(x: Array, y: Array, basis: Array, most: int, options: LearnOptions, engine: Engine) -> Selection:
+    """The selection, fitted to all pilot rows.
+
+    Where rows are few, a fit of all of them that leaves no residual is looked for first: it needs no rows held out
+    to be trusted.
+    """
+    if len(y) < SCARCE * (most + 1) * x.shape[1]:
+        selection = _search(Split.of(x, y, 0), basis, most, options, engine)
+        if selection.exact:
+            return selection
+    selection = _search(Split.of(x, y, HELD_OUT), basis, most, options, engine)
+    return replace(selection, fit=polish(MemoryRows(x, y), selection.fit.student, options.bias, engine))
 
 
 def _supported(selection: Selection, y: Array, rows: Rows, options: LearnOptions) -> None:
@@ -226,7 +245,7 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
     wanted = max(20_000, 50 * parameters)
     x, y = pilot(rows, int(min(rows.samples, wanted, engine.memory // (32 * rows.dim))))
     local = replace(engine, progress=None)
-    selection = _search(x, y, span, most, options, local)
+    selection = _best_selection(x, y, span.basis, most, options, local)
     _supported(selection, y, rows, options)
     # 4. coordinates
     fit = settle(MemoryRows(x, y), selection.fit, options.bias, local)

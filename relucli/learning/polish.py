@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relucli.learning.descent import Fit, descend
-from relucli.learning.identify import prefer_tied, tied
+from relucli.learning.identify import tied, tolerated_rise
 from relucli.learning.student import NormalAccumulator, Quadratic, Student
 from relucli.network import ReluNetwork
 from relucli.streaming.fold import Engine, Rows
@@ -18,6 +18,7 @@ __all__ = ["StandardErrors", "polish", "settle", "standard_errors", "to_network"
 Array = NDArray[np.float64]
 
 STEPS = 60
+HOPELESS = 30.0
 
 
 def polish(
@@ -62,8 +63,12 @@ def settle(rows: Rows, fit: Fit, bias: bool, engine: Engine) -> Fit:
     p = fit.student.beta.shape[1]
     pinned = np.arange(p - bias, dtype=np.intp)
     free = np.arange(p - bias, p, dtype=np.intp)
-    without = polish(rows, tied(fit, pinned, free), bias, engine, steps=12)
-    return without if prefer_tied(fit, without) else fit
+    student, statistic = tied(fit, pinned, free)
+    allowed = tolerated_rise(fit, len(pinned))
+    if statistic > HOPELESS * allowed and not fit.quadratic.exact:
+        return fit
+    without = polish(rows, student, bias, engine, steps=12)
+    return without if without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed else fit
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from relucli.learning.collapse import Path
 from relucli.learning.descent import Fit
@@ -14,12 +15,11 @@ from relucli.learning.student import Student, augmented
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
 
-__all__ = ["Model", "Selection", "select"]
+__all__ = ["Model", "Selection", "Split", "select"]
 
 Array = NDArray[np.float64]
 
-HELD_OUT = 5
-PATIENCE = 2
+STEPS = 30
 CLEAR_GAIN = 6.0
 
 
@@ -70,9 +70,12 @@ class Selection:
         """Mean squared error on the held-out rows."""
         return float(self.squares.mean())
 
-    def gain_se(self, other: Selection) -> float:
-        """Standard error of the difference in validation error from another selection on the same rows."""
-        return float((self.squares - other.squares).std() / np.sqrt(len(self.squares)))
+    def better_than(self, other: Selection) -> bool:
+        """Whether it predicts the held-out rows better, by more than one standard error, or leaves no residual."""
+        if self.exact or len(self.squares) == 0:
+            return self.exact or self.fit.quadratic.loss < 0.5 * other.fit.quadratic.loss
+        difference = other.squares - self.squares
+        return float(difference.mean()) > float(difference.std()) / np.sqrt(len(difference))
 
 
 def _clearly_needed(path: Path) -> int:
@@ -95,6 +98,8 @@ def _squares(student: Student, x: Array, y: Array) -> Array:
 
 
 def _table(squares: dict[int, Array], polished: set[int]) -> tuple[Model, ...]:
+    if not all(map(len, squares.values())):
+        return ()
     best = min((m for m in squares if m in polished), key=lambda m: squares[m].mean())
     root = np.sqrt(len(squares[best]))
 
@@ -113,12 +118,41 @@ def _one_standard_error(table: tuple[Model, ...]) -> int:
     return min(m.neurons for m in table if m.polished and m.validation_mse <= least + m.excess_se)
 
 
-def select(path: Path, basis: Array, x: Array, y: Array, bias: bool, engine: Engine) -> Selection:
+@dataclass(frozen=True)
+class Split:
+    """Pilot rows to fit to, and rows held out.
+
+    Attributes
+    ----------
+    x, y : ndarray, shapes (n, d) and (n,)
+        To fit to.
+    held_x, held_y : ndarray
+        To judge by; none when only a fit without residual is looked for.
+    """
+
+    x: Array
+    y: Array
+    held_x: Array
+    held_y: Array
+
+    @classmethod
+    def of(cls, x: Array, y: Array, every: int) -> Split:
+        """Hold out one row in ``every``; none if it is zero."""
+        held = np.arange(len(y)) % every == every - 1 if every else np.zeros(len(y), dtype=bool)
+        return cls(x[~held], y[~held], x[held], y[held])
+
+
+def lifting(basis: Array, bias: bool) -> Array:
+    """The matrix that takes a student on the span to one in all dimensions; a bias goes to a bias."""
+    return np.asarray(block_diag(basis, np.eye(1))) if bias else basis
+
+
+def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -> Selection:
     """Choose the number of neurons.
 
-    1. Polish upwards from the least number that is clearly needed; a fit without residual ends the search.
-    2. Else polish each on four fifths of the pilot rows too and square its errors on the rest; end the search when
-       two more neurons have not lowered the mean.
+    1. Polish upwards from the least number that is clearly needed, on the rows to fit to; a fit without residual
+       ends the search.
+    2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean.
     3. Take the smallest model within one standard error of the best.
 
     Parameters
@@ -127,32 +161,27 @@ def select(path: Path, basis: Array, x: Array, y: Array, bias: bool, engine: Eng
         Fits on the span.
     basis : ndarray, shape (d, r)
         The span.
-    x, y : ndarray, shapes (n, d) and (n,)
+    split : Split
         Pilot rows.
     bias : bool
         Whether there are biases.
     engine : Engine
         Runs the passes over the pilot.
     """
-    held = np.arange(len(y)) % HELD_OUT == HELD_OUT - 1
-    whole, train = MemoryRows(x, y), MemoryRows(x[~held], y[~held])
-    rest, rest_y = augmented(x[held], bias), y[held]
-    lift = np.zeros((x.shape[1] + bias, basis.shape[1] + bias))
-    lift[: len(basis), : basis.shape[1]] = basis
-    lift[len(basis) :, basis.shape[1] :] = np.eye(int(bias))
-    squares = {m: _squares(fit.student.lifted(lift), rest, rest_y) for m, fit in path.items()}
+    rows, held = MemoryRows(split.x, split.y), augmented(split.held_x, bias)
+    lift = lifting(basis, bias)
+    squares = {m: _squares(fit.student.lifted(lift), held, split.held_y) for m, fit in path.items()}
     fits: dict[int, Fit] = {}
-    best, stale = np.inf, 0
+    best = np.inf
     for m in range(_clearly_needed(path), max(path) + 1):
-        fits[m] = polish(whole, path[m].student.lifted(lift), bias, engine)
+        fits[m] = polish(rows, path[m].student.lifted(lift), bias, engine, steps=STEPS)
+        squares[m] = _squares(fits[m].student, held, split.held_y)
         if fits[m].quadratic.exact:
-            squares[m] = _squares(fits[m].student, rest, rest_y)
             return Selection(fits[m], _table(squares, {m}), squares[m], True)
-        squares[m] = _squares(polish(train, fits[m].student, bias, engine).student, rest, rest_y)
-        stale = 0 if squares[m].mean() < best else stale + 1
-        best = min(best, float(squares[m].mean()))
-        if stale >= PATIENCE:
+        mean = squares[m].mean() if len(held) else -m
+        if mean >= best:
             break
+        best = mean
     table = _table(squares, set(fits))
-    chosen = _one_standard_error(table)
+    chosen = _one_standard_error(table) if len(held) else max(fits)
     return Selection(fits[chosen], table, squares[chosen], False)
