@@ -127,7 +127,7 @@ def collapse(x: Array, y: Array, fit: Fit, largest: int, smallest: int = 1) -> P
     """
 
     def refit(student: Student, steps: int, tolerance: float = 1e-3) -> Fit:
-        return descend(lambda s: normal_equations(x, y, s), student, steps=steps, tolerance=tolerance, damping=1e-2)
+        return descend(lambda s, stale: normal_equations(x, y, s, stale), student, steps=steps, tolerance=tolerance, damping=1e-2)
 
     while fit.student.neurons > largest:
         fit = refit(_without_idle(fit, largest), 10, 1e-2)

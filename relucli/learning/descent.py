@@ -11,10 +11,11 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from relucli.learning.student import Quadratic, Student
 
-__all__ = ["Fit", "descend"]
+__all__ = ["Evaluate", "Fit", "descend"]
 
 SMALLEST_DAMPING = 1e-13
 REJECTIONS = 14
+KEPT = (0.8, 1.25)
 
 
 @dataclass(frozen=True)
@@ -57,28 +58,34 @@ def _step(quadratic: Quadratic, damping: float) -> NDArray[np.float64] | None:
     return np.asarray(scale * cho_solve(factor, scale * quadratic.gradient, check_finite=False))
 
 
+Evaluate = Callable[[Student, "NDArray[np.float64] | None"], Quadratic]
+"""Gives the normal equations at a student, with the normal matrix given if there is one; one call is one pass."""
+
+
 def descend(
-    evaluate: Callable[[Student], Quadratic],
+    evaluate: Evaluate,
     student: Student,
     *,
     steps: int = 60,
     tolerance: float = 1e-3,
     damping: float = 1e-3,
-    start: Quadratic | None = None,
 ) -> Fit:
     """Minimise the sum of squared residuals by damped Gauss-Newton.
 
     1. Solve the damped normal equations, scaled to a unit diagonal.
     2. Evaluate the student moved by the step; accept it if the loss falls, and lower the damping;
        else raise the damping and return to 1, up to a dozen times.
-    3. Stop when a step promises, or two in a row bring, less than ``tolerance`` noise variances for each parameter
+    3. Keep the normal matrix for the next step if this one brought what it promised: the activation patterns have
+       hardly changed, and loss and gradient alone are far cheaper.  A step that fails with an old matrix is
+       tried again with a new one.
+    4. Stop when a step promises, or two in a row bring, less than ``tolerance`` noise variances for each parameter
        (what is left to gain is then less than that share of the excess risk, which is one noise variance for each
        parameter), or when the loss is at the rounding level of the labels.
 
     Parameters
     ----------
     evaluate : callable
-        Gives the normal equations at a student; one call is one pass over the rows.
+        Gives the normal equations at a student.
     student : Student
         Where to start.
     steps : int
@@ -87,8 +94,6 @@ def descend(
         Decrease of the loss for each parameter, in units of the noise variance, at which to stop.
     damping : float
         First damping, relative to the diagonal.
-    start : Quadratic, optional
-        Normal equations at the start, if they are known.
 
     Returns
     -------
@@ -99,31 +104,36 @@ def descend(
     Levenberg (1944), Marquardt (1963).  The loss is piecewise quadratic in the parameters, so close to a minimum
     full steps end in finitely many iterations once the activation patterns no longer change.
     """
-    current = evaluate(student) if start is None else start
+    current = evaluate(student, None)
     history = [current.loss / current.samples]
-    small = 0
-    for _ in range(steps):
-        rejected = 0
+    small, kept, converged = 0, False, False
+    while len(history) <= steps and not converged:
         enough = tolerance * student.parameters * current.noise_variance
-        while True:
+        rejected = 0
+        while rejected <= REJECTIONS:
             step = _step(current, damping)
+            promise = 0.0 if step is None else float(2 * step @ current.gradient - step @ current.normal @ step)
+            converged = current.exact or (step is not None and damping <= 1e-3 and promise <= enough)
+            if converged:
+                break
             if step is not None:
-                promise = float(2 * step @ current.gradient - step @ current.normal @ step)
-                settled = damping <= 1e-3 and promise <= enough
-                if settled or current.exact:
-                    return Fit(student, current, tuple(history), True)
                 trial = student.moved(step)
-                moved = evaluate(trial)
+                moved = evaluate(trial, current.normal if kept else None)
                 if moved.loss < current.loss:
                     break
+            if not current.fresh:
+                current = evaluate(student, None)
+                continue
             rejected += 1
-            if rejected > REJECTIONS:
-                return Fit(student, current, tuple(history), False)
             damping = max(10 * damping, 1e-12)
+        if converged or rejected > REJECTIONS:
+            break
+        kept = KEPT[0] < (current.loss - moved.loss) / promise < KEPT[1]
         small = small + 1 if current.loss - moved.loss <= enough else 0
         student, current = trial, moved
         history.append(current.loss / current.samples)
         damping = max(0.2 * damping, SMALLEST_DAMPING) if rejected == 0 else damping
-        if small == 2:
-            return Fit(student, current, tuple(history), True)
-    return Fit(student, current, tuple(history), False)
+        converged = small == 2
+    if not current.fresh:
+        current = evaluate(student, None)
+    return Fit(student, current, tuple(history), converged)

@@ -81,7 +81,7 @@ def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Ge
     """
     p = x.shape[1]
     start = _fitted(_empty(p), _directions(width(neurons), p, bias, rng), x, y)
-    fit = descend(lambda s: normal_equations(x, y, s), start, steps=25, tolerance=1e-2, damping=1e-2)
+    fit = descend(lambda s, stale: normal_equations(x, y, s, stale), start, steps=25, tolerance=1e-2, damping=1e-2)
     return collapse(x, y, fit, neurons)
 
 
@@ -131,7 +131,7 @@ def iterative(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Gener
     """
 
     def refit(student: Student, steps: int) -> Fit:
-        return descend(lambda s: normal_equations(x, y, s), student, steps=steps, tolerance=1e-2, damping=1e-2)
+        return descend(lambda s, stale: normal_equations(x, y, s, stale), student, steps=steps, tolerance=1e-2, damping=1e-2)
 
     p = x.shape[1]
     start = _empty(p)

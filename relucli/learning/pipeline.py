@@ -11,11 +11,12 @@ from scipy.linalg import solve_triangular
 
 from relucli.errors import DataError, UsageError
 from relucli.learning.collapse import Path
-from relucli.learning.descent import Fit
+from relucli.learning.descent import Fit, descend
 from relucli.learning.discover import iterative, overcomplete, width
 from relucli.learning.polish import StandardErrors, polish, settle, standard_errors, to_network
-from relucli.learning.select import Model, Selection, Split, select
-from relucli.learning.student import augmented
+from relucli.learning.scale import rescaled
+from relucli.learning.select import Model, Selection, Split, clearly_needed, lifting, select
+from relucli.learning.student import Student, augmented, normal_equations
 from relucli.learning.subspace import Method, Subspace, Whitening, estimate_subspace
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
 from relucli.network import ReluNetwork
@@ -116,21 +117,37 @@ def _default_moments(options: LearnOptions) -> MomentSettings:
     )
 
 
-def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn: int, workers: int) -> Path:
-    """The best model of each size over a few starts, on rows projected to the span."""
+def _projected(student: Student, basis: Array, bias: bool) -> Student:
+    """The student on the span of a basis, as near as it allows."""
+    back = np.linalg.pinv(lifting(basis, bias)).T
+    size = back.shape[1]
+    return Student(student.beta @ back, student.signs, student.linear @ back, np.arange(size, dtype=np.intp))
+
+
+def _discover(
+    split: Split, basis: Array, most: int, options: LearnOptions, turn: int, workers: int, warm: Student | None = None
+) -> Path:
+    """The best model of each size over a few starts, and a student known already, on rows projected to the span."""
     route = iterative if options.discovery == "iterative" else overcomplete
     p = basis.shape[1] + options.bias
     used = min(len(split.y), max(6000, 40 * p * (width(most) + 1)))
     step = len(split.y) // used
-    x = np.asfortranarray(augmented(split.x[::step] @ basis, options.bias))
-    y = split.y[::step]
+    x = np.asfortranarray(augmented(split.x @ basis, options.bias))
+    fewer_x, fewer_y = np.asfortranarray(x[::step]), split.y[::step]
 
     def start(index: int) -> Path:
-        return route(x, y, most, options.bias, np.random.default_rng([options.seed, 3, turn, index]))
+        rng = np.random.default_rng([options.seed, 3, turn, index])
+        return route(fewer_x, fewer_y, most, options.bias, rng)
 
     executor = ThreadExecutor(workers) if workers > 1 else SerialExecutor()
     paths = list(executor.map(start, range(options.starts)))
-    return {m: min((path[m] for path in paths), key=lambda fit: fit.quadratic.loss) for m in paths[0]}
+    path = {m: min((path[m] for path in paths), key=lambda fit: fit.quadratic.loss) for m in paths[0]}
+    if warm is not None and warm.neurons:
+        known = descend(lambda s, stale: normal_equations(x, split.y, s, stale), _projected(warm, basis, options.bias))
+        if known.mse < path[warm.neurons].mse:
+            path[warm.neurons] = known
+    doubtful = [m for m in path if clearly_needed(path) <= m <= clearly_needed(path) + 2]
+    return path | dict(zip(doubtful, executor.map(lambda m: rescaled(x, split.y, path[m]), doubtful), strict=True))
 
 
 def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine) -> Array:
@@ -164,7 +181,7 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
         if selection.exact:
             break
         basis = _refined_basis(selection.fit, split, options, engine)
-        path = _discover(split, basis, most, options, turn, engine.workers)
+        path = _discover(split, basis, most, options, turn, engine.workers, selection.fit.student)
         again = select(path, basis, split, options.bias, engine)
         if not again.better_than(selection):
             break
@@ -188,8 +205,10 @@ def _best_selection(x: Array, y: Array, basis: Array, most: int, options: LearnO
 
 def _supported(selection: Selection, y: Array, rows: Rows, options: LearnOptions) -> None:
     """Held-out rows must be predicted better than by their mean."""
+    if selection.exact:
+        return
     chosen = next(m for m in selection.table if m.neurons == selection.fit.student.neurons)
-    if selection.exact or chosen.validation_mse + 2 * chosen.validation_se < y.var():
+    if chosen.validation_mse + 2 * chosen.validation_se < y.var():
         return
     k, p = options.neurons or chosen.neurons, rows.dim + options.bias
     raise DataError(
@@ -242,7 +261,7 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
     span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed)
     # 3. neurons on the span, and their number
     parameters = (most + 1) * (rows.dim + options.bias)
-    wanted = max(20_000, 50 * parameters)
+    wanted = max(50_000, 200 * parameters)
     x, y = pilot(rows, int(min(rows.samples, wanted, engine.memory // (32 * rows.dim))))
     local = replace(engine, progress=None)
     selection = _best_selection(x, y, span.basis, most, options, local)

@@ -22,7 +22,7 @@ HOPELESS = 30.0
 
 
 def polish(
-    rows: Rows, student: Student, bias: bool, engine: Engine, *, steps: int = STEPS, start: Quadratic | None = None
+    rows: Rows, student: Student, bias: bool, engine: Engine, *, steps: int = STEPS, tolerance: float = 1e-3
 ) -> Fit:
     """Fit a student to all rows from a start close by: one pass for each Gauss-Newton step.
 
@@ -38,14 +38,14 @@ def polish(
         Runs the passes.
     steps : int
         Largest number of steps.
-    start : Quadratic, optional
-        Normal equations at the start, if known.
+    tolerance : float
+        As in `descend`.
     """
 
-    def evaluate(moved: Student) -> Quadratic:
-        return engine.fold(NormalAccumulator(moved, bias), rows, "polish").quadratic
+    def evaluate(moved: Student, stale: Array | None) -> Quadratic:
+        return engine.fold(NormalAccumulator(moved, bias, stale), rows, "polish").quadratic
 
-    return descend(evaluate, student, steps=steps, damping=1e-4, start=start)
+    return descend(evaluate, student, steps=steps, tolerance=tolerance, damping=1e-4)
 
 
 def settle(rows: Rows, fit: Fit, bias: bool, engine: Engine) -> Fit:

@@ -105,11 +105,13 @@ class Quadratic:
     gradient : ndarray, shape (q,)
         F^T (y - f), minus half the gradient of the loss.
     normal : ndarray, shape (q, q)
-        F^T F.
+        F^T F, here or, if it is not ``fresh``, at a student close by.
     energy : float
         sum_n y_n^2.
     samples : int
         Number of rows.
+    fresh : bool
+        Whether ``normal`` was taken at this student.
     """
 
     loss: float
@@ -117,6 +119,7 @@ class Quadratic:
     normal: Array
     energy: float
     samples: int
+    fresh: bool = True
 
     @property
     def noise_variance(self) -> float:
@@ -129,19 +132,24 @@ class Quadratic:
         return self.loss <= ROUNDING * self.energy
 
 
-def _tile(x: Array, y: Array, student: Student) -> tuple[float, Array, Array]:
-    """Loss, gradient and normal matrix over a few rows: ``x`` (p, n) is transposed, so that rows run fastest."""
+def _tile(x: Array, y: Array, student: Student, normal: Array | None) -> tuple[float, Array]:
+    """Loss and gradient over a few rows, ``x`` (p, n) transposed so that rows run fastest; adds F^T F to ``normal``."""
     m, (p, n) = student.neurons, x.shape
     z = student.beta @ x
     active = z > 0
-    features = np.empty((student.parameters, n))
-    np.multiply((active * student.signs[:, None])[:, None, :], x, out=features[: m * p].reshape(m, p, n))
-    features[m * p :] = x[student.free]
     residual = y - student.signs @ (z * active) - student.linear @ x
-    return float(residual @ residual), features @ residual, features @ features.T
+    signed = active * student.signs[:, None]
+    if normal is None:
+        pull = (signed * residual) @ x.T
+        return float(residual @ residual), np.append(pull, x[student.free] @ residual)
+    features = np.empty((student.parameters, n))
+    np.multiply(signed[:, None, :], x, out=features[: m * p].reshape(m, p, n))
+    features[m * p :] = x[student.free]
+    normal += features @ features.T
+    return float(residual @ residual), features @ residual
 
 
-def normal_equations(x: Array, y: Array, student: Student) -> Quadratic:
+def normal_equations(x: Array, y: Array, student: Student, stale: Array | None = None) -> Quadratic:
     """The normal equations over rows in memory, tile by tile so that the features stay in cache.
 
     Parameters
@@ -152,16 +160,20 @@ def normal_equations(x: Array, y: Array, student: Student) -> Quadratic:
         Labels.
     student : Student
         Where to expand.
+    stale : ndarray, shape (q, q), optional
+        A normal matrix to keep: loss and gradient alone cost a q-th of it.
     """
     q, rows = student.parameters, np.ascontiguousarray(x.T)
-    loss, gradient, normal = 0.0, np.zeros(q), np.zeros((q, q))
+    loss, gradient = 0.0, np.zeros(q)
+    normal = np.zeros((q, q)) if stale is None else None
     step = max(256, TILE_FLOATS // q)
     for i in range(0, len(y), step):
-        terms = _tile(np.ascontiguousarray(rows[:, i : i + step]), y[i : i + step], student)
+        terms = _tile(np.ascontiguousarray(rows[:, i : i + step]), y[i : i + step], student, normal)
         loss += terms[0]
         gradient += terms[1]
-        normal += terms[2]
-    return Quadratic(loss, gradient, normal, float(y @ y), len(y))
+    kept = normal if stale is None else stale
+    assert kept is not None
+    return Quadratic(loss, gradient, kept, float(y @ y), len(y), stale is None)
 
 
 class NormalAccumulator(Accumulator):
@@ -173,33 +185,40 @@ class NormalAccumulator(Accumulator):
         Where to expand.
     bias : bool
         Whether to append a column of ones to the inputs.
+    stale : ndarray, shape (q, q), optional
+        A normal matrix to keep: only loss and gradient are summed then.
     """
 
-    def __init__(self, student: Student, bias: bool) -> None:
+    def __init__(self, student: Student, bias: bool, stale: Array | None = None) -> None:
         self.student = student
         self.bias = bias
+        self.stale = stale
         self.sums = {name: np.zeros(shape) for name, shape in self.shapes().items()}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every sum."""
         q = self.student.parameters
-        return {"loss": (), "energy": (), "count": (), "gradient": (q,), "normal": (q, q)}
+        shapes: dict[str, tuple[int, ...]] = {"loss": (), "energy": (), "count": (), "gradient": (q,)}
+        return shapes if self.stale is not None else shapes | {"normal": (q, q)}
 
     def scratch(self, rows: int) -> int:
-        """Bytes of the features of a block and their product."""
-        q = self.student.parameters
-        return 8 * (2 * TILE_FLOATS + 256 * q + 2 * q * q + rows * (self.student.beta.shape[1] + 4))
+        """Bytes of the features of a tile, their product and the transposed block."""
+        q, p = self.student.parameters, self.student.beta.shape[1]
+        matrices = 2 * q * q if self.stale is None else 0
+        return 8 * (2 * TILE_FLOATS + 256 * q + matrices + rows * (p + 4))
 
     def update(self, block: Block) -> None:
         """Add a block."""
-        terms = normal_equations(augmented(block.wide, self.bias), block.y, self.student)
+        terms = normal_equations(augmented(block.wide, self.bias), block.y, self.student, self.stale)
         for name, value in (("loss", terms.loss), ("energy", terms.energy), ("count", terms.samples)):
             self.sums[name] += value
         self.sums["gradient"] += terms.gradient
-        self.sums["normal"] += terms.normal
+        if self.stale is None:
+            self.sums["normal"] += terms.normal
 
     @property
     def quadratic(self) -> Quadratic:
         """The folded normal equations."""
-        s = self.sums
-        return Quadratic(float(s["loss"]), s["gradient"], s["normal"], float(s["energy"]), int(s["count"]))
+        s, fresh = self.sums, self.stale is None
+        normal = s["normal"] if self.stale is None else self.stale
+        return Quadratic(float(s["loss"]), s["gradient"], normal, float(s["energy"]), int(s["count"]), fresh)

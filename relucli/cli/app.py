@@ -1,0 +1,194 @@
+"""The root of the command line: commands imported when called, and the one place where errors end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from relucli import __version__
+from relucli.errors import RelucliError, StorageError, UsageError
+
+__all__ = ["COMMANDS", "main", "run"]
+
+# Each is a function in the module of its name, and its text the first line of the docstring there.
+COMMANDS = {
+    "generate": "Draw a labelled dataset from a planted network.",
+    "moments": "Take the moments of a dataset, in one pass.",
+    "learn": "Recover the network behind a dataset.",
+    "evaluate": "Score a network on a dataset, and against its teacher.",
+}
+
+# typer.main brings its own click in some versions, and imports it in others.
+_ClickError = typer.BadParameter.__mro__[2]
+
+_PLAIN: dict[str, Any] = {
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "rich_markup_mode": None,  # plain help needs no rich, which would double the time to start
+    "add_completion": False,
+}
+
+
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+
+_received: list[int] = []
+
+
+class Stopped(BaseException):
+    """A signal to stop, as an exception: the work in progress is undone on the way up."""
+
+
+class LazyGroup(TyperGroup):
+    """Imports the module of a command when that is called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, if there is one."""
+        if cmd_name not in COMMANDS:
+            return None
+        single = typer.Typer(**_PLAIN)
+        single.command(cmd_name)(getattr(import_module(f"relucli.cli.{cmd_name}"), cmd_name))
+        return typer.main.get_command(single)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The table, without importing a command."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+app = typer.Typer(cls=LazyGroup, **_PLAIN)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"relucli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Recover one-hidden-layer ReLU networks from labelled data in HDF5 files."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line, without the name of the program, and return its exit status.
+
+    Every failure ends here, as one line on stderr; ``RELUCLI_DEBUG=1`` shows where it came from.
+    """
+    command = typer.main.get_command(app)
+    try:
+        # Not command.main: it would turn a broken pipe into status 1, and interrupts into return values.
+        with command.make_context("relucli", list(arguments), obj=list(arguments)) as context:
+            command.invoke(context)
+        return 0
+    except typer.Exit as ended:
+        return ended.exit_code
+    except BrokenPipeError:
+        # Results are printed once the files are in place: a reader like head that wants no more of them is
+        # no failure, and with `set -o pipefail` any other status would make it one.
+        _discard_stdout()
+        return 0
+    except BaseException as error:
+        if os.environ.get("RELUCLI_DEBUG") == "1":
+            import traceback
+
+            traceback.print_exc()
+        status, message = _verdict(error)
+        _complain(message)
+        return status
+
+
+def _verdict(error: BaseException) -> tuple[int, str]:
+    """The exit status and the message for an error."""
+    if _received or isinstance(error, KeyboardInterrupt):
+        # Whatever the exception: one raised amid a call of HDF5 may come out of it as another.
+        number = signal.Signals((_received or [signal.SIGINT])[0])
+        return 128 + number, _WORDS[number]
+    if isinstance(error, RelucliError):
+        return error.exit_status, str(error)
+    if isinstance(error, _ClickError):
+        return UsageError.exit_status, _usage(error)
+    if isinstance(error, MemoryError):
+        return UsageError.exit_status, "out of memory; pass a smaller --memory or fewer --workers"
+    if isinstance(error, OSError):
+        from relucli.storage.atomic import io_error
+
+        known = io_error(error, error.filename or "input or output", writing=False)
+        return known.exit_status, str(known)
+    if isinstance(error, SystemExit):
+        raise error
+    kind = type(error).__name__
+    text = " ".join(str(error).split())
+    return 1, f"bug: {kind}: {text}; please report it with what RELUCLI_DEBUG=1 prints"
+
+
+def _usage(error: Any) -> str:
+    message = " ".join(error.format_message().split()).rstrip(".")
+    path = error.ctx.command_path if getattr(error, "ctx", None) else "relucli"
+    return f"{message[:1].lower()}{message[1:]}; try {path} --help"
+
+
+def _complain(message: str) -> None:
+    from relucli.storage.schema import printable
+
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(f"relucli: {printable(message)}", file=sys.stderr, flush=True)
+
+
+def _discard_stdout() -> None:
+    """Let what is buffered for a closed pipe go nowhere, rather than fail when the interpreter exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    _received.append(number)
+    raise Stopped
+
+
+def _stop_again(dropped: Any) -> None:
+    """Repeat a signal whose exception was dropped, as happens in destructors and weak references."""
+    if issubclass(dropped.exc_type, Stopped):
+        threading.Timer(0.01, os.kill, (os.getpid(), _received[-1])).start()
+    else:
+        sys.__unraisablehook__(dropped)
+
+
+def main() -> NoReturn:
+    """The command ``relucli``."""
+    for number in _WORDS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as set by nohup, and by shells in the background
+            signal.signal(number, _stop)
+    sys.unraisablehook = _stop_again
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # they speak to developers; python -W shows them
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    status = run(sys.argv[1:])
+    if status == StorageError.exit_status:
+        # HDF5 keeps what it could not write, and crashes when it tries again as the interpreter exits.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, AttributeError):
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -1,0 +1,108 @@
+"""``relucli evaluate``: how well a network predicts a dataset, and how close it is to its teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relucli.cli import options
+from relucli.cli.options import Data, Inputs, Json, Labels, Memory, Quiet, Scheduler, Unforced, Workers
+from relucli.cli.render import View, columns, duration, facts, number, with_error
+from relucli.errors import DataError
+
+if TYPE_CHECKING:
+    from relucli.network import ReluNetwork
+
+Network = Annotated[Path, typer.Argument(metavar="NET.h5", help="The network to score.")]
+Teacher = Annotated[
+    Path | None, typer.Option(metavar="NET.h5", help="The network that labelled, to compare with.")
+]
+
+METRICS = ("mse", "rmse", "mae", "r2")
+
+
+def evaluate(
+    network: Network,
+    data: Data,
+    teacher: Teacher = None,
+    inputs: Inputs = "x",
+    labels: Labels = "y",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    force: Unforced = False,
+    workers: Workers = None,
+    memory: Memory = options.DEFAULT_MEMORY,
+    scheduler: Scheduler = None,
+) -> None:
+    """Score a network on a dataset, and against its teacher."""
+    from relucli.scoring import score
+    from relucli.storage.dataset import open_dataset
+    from relucli.storage.results import read_network
+
+    start, view = perf_counter(), View(as_json, quiet)
+    with view.progress() as progress:
+        engine = options.make_engine(workers, memory, scheduler, progress)
+        student = read_network(network).network
+        planted = None if teacher is None else read_network(teacher).network
+        with open_dataset(data, inputs, labels) as rows:
+            for path, net in ((network, student), (teacher, planted)):
+                if path is not None and net is not None and net.dim != rows.dim:
+                    raise DataError(
+                        f"{path}: takes {net.dim} inputs, but {data[0]} has {rows.dim}; "
+                        "check which of them belong together"
+                    )
+            with options.about(*data):
+                values = asdict(score(student, rows, engine))
+    values |= {"neurons": student.neurons, "dim": student.dim, "bytes_read": engine.bytes_read}
+    if teacher is not None and planted is not None:
+        with options.about(teacher):
+            values |= _compared(student, planted)
+    values["seconds"] = perf_counter() - start
+    view.result(values, lambda: _drawn(values, planted))
+
+
+def _compared(student: ReluNetwork, teacher: ReluNetwork) -> dict[str, Any]:
+    from relucli.network import match, population_error
+
+    error = population_error(student, teacher)
+    return {
+        "population_error": error.value,
+        "population_error_method": error.method,
+        "matches": [asdict(found) for found in match(student, teacher)],
+    }
+
+
+def _drawn(values: dict[str, Any], teacher: ReluNetwork | None) -> Iterator[Any]:
+    if teacher is not None:
+        yield _matches(values["matches"], teacher)
+    lines = {name: with_error(values[name], values[f"{name}_se"]) for name in METRICS}
+    if teacher is not None:
+        method = "closed form" if values["population_error_method"] == "closed-form" else "on fresh inputs"
+        lines["population_error"] = f"{values['population_error']:.2e} of the teacher's variance ({method})"
+    lines["rows"] = f"{values['samples']:,} in {duration(values['seconds'])}"
+    yield facts(**lines)
+
+
+def _matches(matches: list[dict[str, Any]], teacher: ReluNetwork) -> Any:
+    """Recovered neurons beside planted ones, those of one line taken as one."""
+    from relucli.network import angle_words
+    from relucli.network.relu import LINE_TOLERANCE
+
+    lines = teacher.merged(LINE_TOLERANCE)[0]
+    title = "Planted and recovered neurons"
+    biased = bool(lines.biases.any()) or any(found["bias_error"] for found in matches)
+    headings = ["planted", "recovered", "angle, rad", "<", "coefficient", "recovered"]
+    table = columns(title, *headings, *(["bias", "recovered"] if biased else []))
+    for found, c, b in zip(matches, lines.coefficients, lines.biases, strict=True):
+        if found["student"] is None:
+            table.add_row(str(found["teacher"]), "-", "-", "not recovered", number(c), "-")
+            continue
+        row = [str(found["teacher"]), str(found["student"]), f"{found['angle']:.1e}"]
+        row += [angle_words(found["angle"]), number(c), number(c + found["coefficient_error"])]
+        table.add_row(*row, *([number(b), number(b + found["bias_error"])] if biased else []))
+    return table

@@ -1,0 +1,102 @@
+"""``relucli moments``: the moments of a dataset, in one pass."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relucli.cli import options
+from relucli.cli.options import (
+    Data,
+    Force,
+    Inputs,
+    Json,
+    Labels,
+    Memory,
+    Output,
+    Quiet,
+    Resume,
+    Scheduler,
+    Seed,
+    Workers,
+)
+from relucli.cli.render import View, duration, facts, number, size
+from relucli.errors import UsageError
+
+if TYPE_CHECKING:
+    from relucli.moments.estimate import Moments
+
+Orders = Annotated[str, typer.Option(metavar="L,...", help="Orders of the Hermite moments.")]
+Contractions = Annotated[
+    int, typer.Option(metavar="G", min=0, help="Directions to contract with; 0: no contracted moments.")
+]
+Slices = Annotated[int, typer.Option(metavar="H", min=0, help="Slices of the label; 0: no slice moments.")]
+
+
+def moments(
+    context: typer.Context,
+    data: Data,
+    output: Output,
+    orders: Orders = "1,2,4,6",
+    contractions: Contractions = 8,
+    slices: Slices = 16,
+    seed: Seed = 0,
+    inputs: Inputs = "x",
+    labels: Labels = "y",
+    resume: Resume = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    force: Force = False,
+    workers: Workers = None,
+    memory: Memory = options.DEFAULT_MEMORY,
+    scheduler: Scheduler = None,
+) -> None:
+    """Take the moments of a dataset, in one pass."""
+    from relucli.moments.estimate import MomentSettings, estimate_moments
+    from relucli.storage.dataset import open_dataset
+    from relucli.storage.results import write_moments
+    from relucli.storage.schema import Provenance
+
+    start, view = perf_counter(), View(as_json, quiet)
+    if resume:
+        raise UsageError("--resume is not available in this version; leave it out to start afresh")
+    settings = MomentSettings(options.parse_orders(orders), contractions, slices, seed)
+    with view.progress() as progress:
+        engine = options.make_engine(workers, memory, scheduler, progress)
+        options.check_result(output, data, force)
+        with open_dataset(data, inputs, labels) as rows, options.about(*data):
+            found = estimate_moments(rows, settings, engine, rows.fingerprint)
+    provenance = Provenance(options.command_line(context), seed)
+    arrays = {name.replace("/", "."): array for name, array in found.arrays().items()}
+    write_moments(output, arrays, found.scalars(), found.fingerprint, provenance, force)
+    values = _values(found) | {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
+    view.summary(values, lambda: [_drawn(values)])
+
+
+def _values(found: Moments) -> dict[str, Any]:
+    return {
+        "samples": found.samples,
+        "dim": found.dim,
+        "orders": found.settings.orders,
+        "contractions": found.settings.contractions,
+        "slices": len(found.slice_count) if found.settings.slices else 0,
+        "standard_inputs": found.standard,
+        "label_mean": found.label_mean,
+        "label_std": found.label_variance**0.5,
+        "fingerprint": found.fingerprint,
+    }
+
+
+def _drawn(values: dict[str, Any]) -> Any:
+    kinds = [f"orders {', '.join(map(str, values['orders']))} along {values['contractions']} directions"]
+    kinds = kinds if values["contractions"] else []
+    kinds += [f"{values['slices']} slices"] if values["slices"] else []
+    return facts(
+        rows=f"{values['samples']:,} of {values['dim']} inputs",
+        inputs="as from N(0, I)" if values["standard_inputs"] else "not N(0, I): they will be whitened",
+        labels=f"mean {number(values['label_mean'])}, standard deviation {number(values['label_std'])}",
+        moments="; ".join(kinds) or "means and covariance only",
+        read=f"{size(values['bytes_read'])} in {duration(values['seconds'])}",
+    )

@@ -1,0 +1,157 @@
+"""Options that commands share, and the parsers of what people write for sizes and counts."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relucli.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from relucli.streaming.fold import Engine, Progress
+
+Data = Annotated[
+    list[Path], typer.Argument(metavar="DATA.h5", help="HDF5 files: one dataset, in the order given.")
+]
+Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write the result.")]
+Inputs = Annotated[str, typer.Option(metavar="NAME", help="2-D dataset that holds the inputs.")]
+Labels = Annotated[str, typer.Option(metavar="NAME", help="1-D dataset that holds the labels.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Seed of all randomness.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar, notes or summary.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace output that exists.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, show_default="all cores", help="Threads; results do not depend on it.")
+]
+Memory = Annotated[str, typer.Option(metavar="SIZE", help="Working memory: 512MiB, 2GiB, 100MB, 1e9.")]
+# Accepted, so that scripts get an answer rather than a guess at what they misspelt.
+Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", hidden=True)]
+Unforced = Annotated[bool, typer.Option("--force", hidden=True)]
+Resume = Annotated[bool, typer.Option("--resume", hidden=True)]
+
+DEFAULT_MEMORY = "512MiB"
+
+_LARGEST = 2**62
+_SIZE = re.compile(r"([0-9_]*\.?[0-9]+(?:e\+?[0-9]{1,3})?) ?(?:([kmgt]?)(i?b|)|b)", re.IGNORECASE)
+
+
+def parse_memory(text: str) -> int:
+    """Bytes in a size: 512MiB and 512M are binary, 100MB is decimal, 1e9 is bytes.
+
+    Raises
+    ------
+    UsageError
+        If it is not a size.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found:
+        number, prefix, unit = found[1], (found[2] or "").lower(), (found[3] or "").lower()
+        base = 1000 if unit == "b" else 1024
+        size = Decimal(number) * base ** " kmgt".index(prefix or " ")
+        if 1 <= size <= _LARGEST:
+            return int(size)
+    raise UsageError(f"--memory {text}: not a size; pass one like 512MiB, 2GiB or 1e9")
+
+
+def parse_count(text: str, option: str) -> int:
+    """A whole number of at least 1, as people write large ones: 1000000, 1e6, 1_000_000.
+
+    Raises
+    ------
+    UsageError
+        If it is not one.
+    """
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite() or number > _LARGEST or number != number.to_integral_value():
+        raise UsageError(f"{option} {text}: not a whole number; pass one like 1000000, 1e6 or 1_000_000")
+    if number < 1:
+        raise UsageError(f"{option} must be at least 1, not {text}")
+    return int(number)
+
+
+def parse_neurons(text: str) -> int | None:
+    """What follows ``-k``: a number of neurons, or None for auto."""
+    return None if text == "auto" else parse_count(text, "-k")
+
+
+def parse_orders(text: str) -> tuple[int, ...]:
+    """What follows ``--orders``: whole numbers with commas between them, each once, in ascending order.
+
+    Raises
+    ------
+    UsageError
+        If it is anything else.
+    """
+    if not re.fullmatch(r" *[0-9]{1,3} *(, *[0-9]{1,3} *)*", text):
+        raise UsageError(f"--orders {text}: pass whole numbers with commas between them, like 1,2,4,6")
+    return tuple(sorted({int(order) for order in text.split(",")}))
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def make_engine(
+    workers: int | None, memory: str, scheduler: str | None, progress: Progress | None = None
+) -> Engine:
+    """What runs the passes of a command.
+
+    Raises
+    ------
+    UsageError
+        If the memory is no size, or a scheduler is asked for.
+    """
+    from relucli.streaming.fold import Engine
+
+    if scheduler is not None:
+        raise UsageError("--scheduler is not available in this version; leave it out to work on this machine")
+    return Engine(workers or usable_cores(), parse_memory(memory), progress)
+
+
+def command_line(context: typer.Context) -> str:
+    """The command line, as a shell would take it; kept in every file that a command makes."""
+    return shlex.join(["relucli", *context.obj])
+
+
+def check_result(output: Path, inputs: Sequence[Path | None], force: bool) -> None:
+    """Refuse, before any work, an output that cannot be created or would replace an input.
+
+    Raises
+    ------
+    UsageError, OutputError
+    """
+    from relucli.storage.atomic import check_output
+
+    for path in inputs:
+        if path is not None and path.exists() and output.exists() and output.samefile(path):
+            raise UsageError(f"{output} is both input and output; choose another output")
+    pass
+
+
+@contextmanager
+def about(*paths: Path) -> Iterator[None]:
+    """Name the files in a DataError that names none of them, since the library may not know them."""
+    from relucli.storage.schema import printable
+
+    try:
+        yield
+    except DataError as error:
+        names = [printable(path) for path in paths]
+        if any(str(error).startswith(f"{name}: ") for name in names):
+            raise
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise DataError(f"{names[0]}{more}: {error}") from error

@@ -1,0 +1,125 @@
+"""The two columns of a dataset, inputs and labels: what they must be, how they are read and checked."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relucli.errors import DataError
+from relucli.storage.schema import printable
+from relucli.streaming.accumulator import Block
+from relucli.streaming.blocks import Span
+
+__all__ = ["FiniteRows", "block_dtype", "check_columns", "check_finite", "first_unreadable", "read_column"]
+
+FINGERPRINT_ROWS = 32
+
+Floats = NDArray[Any]
+
+
+class FiniteRows:
+    """What rows in files and in memory have in common."""
+
+    samples: int
+    dim: int
+
+    def _lasting(self, span: Span) -> Block:
+        """Read the rows of a span into arrays of their own."""
+        raise NotImplementedError
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of shape and 32 evenly spaced rows, in hex: it depends on values, not on files or dtypes."""
+        digest = blake2b(f"{self.samples} {self.dim}".encode(), digest_size=16)
+        gaps = FINGERPRINT_ROWS - 1
+        for row in sorted({(self.samples - 1) * i // gaps for i in range(FINGERPRINT_ROWS)}):
+            block = self._lasting(Span(row, row + 1))
+            digest.update(block.x.astype("<f8").tobytes() + block.y.astype("<f8").tobytes())
+        return digest.hexdigest()
+
+
+def block_dtype(stored: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which inputs are processed: float32 as it is, all else as float64."""
+    return np.dtype(np.float32 if (stored.kind, stored.itemsize) == ("f", 4) else np.float64)
+
+
+def check_columns(prefix: str, names: tuple[str, str], x: Any, y: Any) -> None:
+    """Refuse columns that are not real numbers in matching shapes.
+
+    Parameters
+    ----------
+    prefix : str
+        The file with a colon, or nothing: messages begin with it.
+    names : tuple of str
+        Of inputs and labels.
+    x, y : h5py.Dataset or ndarray
+    """
+    inputs, labels = (printable(name) for name in names)
+    for name, column, good, option in (
+        (inputs, x, x.ndim == 2, "2-D, rows by columns: pass --inputs NAME"),
+        (labels, y, y.ndim == 1 or (y.ndim == 2 and y.shape[1] == 1), "1-D: pass --labels NAME"),
+    ):
+        if column.dtype.kind not in "biuf" or column.dtype.itemsize > 8:
+            kind = printable(str(column.dtype))[:60]
+            raise DataError(f"{prefix}{name} has dtype {kind}; convert it to real numbers, as float64")
+        if column.size in (0, None):
+            raise DataError(f"{prefix}{name} is empty, of shape {column.shape}; make the file again")
+        if not good:
+            raise DataError(f"{prefix}{name} has shape {column.shape}, but must be {option}")
+    if len(x) != len(y):
+        raise DataError(
+            f"{prefix}{inputs} has {len(x)} rows, but {labels} has {len(y)}; "
+            f"row {min(len(x), len(y))} is the first without a partner"
+        )
+
+
+def read_column(data: Any, span: Span, into: Floats) -> None:
+    """Read rows of an HDF5 dataset into an array of floats, converting them on the way."""
+    rows = slice(span.start, span.stop)
+    if data.dtype.kind == "f" and data.dtype.itemsize in (4, 8):
+        data.read_direct(into, rows)
+    else:
+        into[...] = data[rows]
+
+
+def first_unreadable(data: Any, span: Span) -> Span:
+    """The rows of the first chunk that cannot be read, after reading a span has failed."""
+    step = data.chunks[0] if data.chunks else span.rows
+    for start in range(span.start - span.start % step, span.stop, step):
+        chunk = Span(max(start, span.start), min(start + step, span.stop))
+        try:
+            data[chunk.start : chunk.stop]
+        except (OSError, RuntimeError, ValueError):
+            return chunk
+    return span
+
+
+def check_finite(prefix: str, names: tuple[str, str], block: Block) -> None:
+    """Refuse NaN and infinity, and name the first row that has one.
+
+    Parameters
+    ----------
+    prefix, names
+        As for `check_columns`.
+    block : Block
+        Its start counts the rows of the file.
+    """
+    columns = tuple(zip(names, (block.x, block.y), strict=True))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if all(np.isfinite(column.sum()) for _, column in columns):
+            return
+    # A sum of finite numbers may overflow: only the search can tell.
+    bad = {name: np.argwhere(~np.isfinite(column)) for name, column in columns}
+    first = min(((int(found[0, 0]), i) for i, found in enumerate(bad.values()) if len(found)), default=None)
+    if first is None:
+        return
+    row, i = first
+    name, column = columns[i]
+    at = tuple(int(index) for index in bad[name][0])
+    place = f" column {at[1]}" if len(at) == 2 else ""
+    where = f"{prefix}{printable(name)} row {block.start + row}{place}"
+    raise DataError(f"{where} is {column[at]}; drop the row or correct it")

@@ -1,0 +1,121 @@
+"""Names, versions and sizes in the files of relucli, and the provenance that each of them carries.
+
+Every file has the root attributes ``format``, ``format_version``, ``command``, ``seed`` and
+``relucli_version``.  ``format`` is written last: a file without it was never finished.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from relucli import __version__
+from relucli.errors import DataError
+from relucli.streaming.blocks import block_rows
+
+__all__ = [
+    "DATASET",
+    "FORMAT_VERSION",
+    "INPUTS",
+    "LABELS",
+    "MOMENTS",
+    "NETWORK",
+    "Provenance",
+    "StrPath",
+    "chunk_rows",
+    "is_ours",
+    "printable",
+]
+
+DATASET = "relucli-dataset"
+MOMENTS = "relucli-moments"
+NETWORK = "relucli-network"
+FORMAT_VERSION = 1
+
+INPUTS = "x"
+LABELS = "y"
+
+CHUNK_BYTES = 2**20
+
+StrPath = str | os.PathLike[str]
+
+
+def chunk_rows(dim: int, itemsize: int) -> int:
+    """Rows in a chunk: the power of two that fills at most 1 MiB, and divides a canonical block.
+
+    Parameters
+    ----------
+    dim : int
+        Columns.
+    itemsize : int
+        Bytes of a number.
+    """
+    fit = max(1, CHUNK_BYTES // (dim * itemsize))
+    return int(min(2 ** (fit.bit_length() - 1), block_rows(dim)))
+
+
+def printable(text: StrPath) -> str:
+    """A path or name on one line: characters that could steer a terminal are written as escapes."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in os.fsdecode(text)
+    )
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a file; nothing in it depends on the time or the machine, so files are reproducible.
+
+    Attributes
+    ----------
+    command : str
+        The command line.
+    seed : int
+        In [0, 2^64).
+    version : str
+        The version of relucli.
+    """
+
+    command: str
+    seed: int
+    version: str = __version__
+
+    def write(self, file: Any) -> None:
+        """Store as root attributes of an open HDF5 file."""
+        # A command line may hold bytes that are not UTF-8, as surrogates: HDF5 takes none.
+        file.attrs["command"] = self.command.encode("utf-8", "backslashreplace").decode()
+        file.attrs["seed"] = np.uint64(self.seed)
+        file.attrs["relucli_version"] = self.version
+
+    @classmethod
+    def read(cls, file: Any) -> Provenance:
+        """Load from the root attributes of an open HDF5 file."""
+        command, seed, version = (file.attrs[name] for name in ("command", "seed", "relucli_version"))
+        return cls(str(command), int(seed), str(version))
+
+
+def is_ours(file: Any, where: str, expected: str) -> bool:
+    """Whether an open HDF5 file was made by relucli, in which case its format must be the expected one.
+
+    Raises
+    ------
+    DataError
+        If it is another kind of file of relucli, or one of a newer version.
+    """
+    found = file.attrs.get("format")
+    if not isinstance(found, str) or not found.startswith("relucli-"):
+        return False
+    if found != expected:
+        raise DataError(
+            f"{where}: a {printable(found)} file where a {expected} file is wanted; check the order of files"
+        )
+    version = int(file.attrs["format_version"])
+    if version > FORMAT_VERSION:
+        raise DataError(
+            f"{where}: format version {version}, but relucli {__version__} reads up to {FORMAT_VERSION}; "
+            "install a newer relucli"
+        )
+    return True
