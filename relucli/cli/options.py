@@ -139,7 +139,7 @@ def check_result(output: Path, inputs: Sequence[Path | None], force: bool) -> No
     for path in inputs:
         if path is not None and path.exists() and output.exists() and output.samefile(path):
             raise UsageError(f"{output} is both input and output; choose another output")
-    pass
+    check_output(output, force)
 
 
 @contextmanager

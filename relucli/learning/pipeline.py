@@ -15,7 +15,7 @@ from relucli.learning.descent import Fit, descend
 from relucli.learning.discover import iterative, overcomplete, width
 from relucli.learning.polish import StandardErrors, polish, settle, standard_errors, to_network
 from relucli.learning.scale import rescaled
-from relucli.learning.select import Model, Selection, Split, clearly_needed, lifting, select
+from relucli.learning.select import Model, Selection, Split, clearly_needed, lifting, promises_more, select
 from relucli.learning.student import Student, augmented, normal_equations
 from relucli.learning.subspace import Method, Subspace, Whitening, estimate_subspace
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
@@ -30,6 +30,7 @@ Array = NDArray[np.float64]
 ROUNDS = 3
 HELD_OUT = 5
 SCARCE = 30
+PILOT_WORK = 20_000_000_000
 Discovery = Literal["auto", "overcomplete", "iterative"]
 
 
@@ -182,6 +183,8 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
             break
         basis = _refined_basis(selection.fit, split, options, engine)
         path = _discover(split, basis, most, options, turn, engine.workers, selection.fit.student)
+        if not promises_more(path, basis, split, options.bias, selection):
+            break
         again = select(path, basis, split, options.bias, engine)
         if not again.better_than(selection):
             break
@@ -201,6 +204,13 @@ def _best_selection(x: Array, y: Array, basis: Array, most: int, options: LearnO
             return selection
     selection = _search(Split.of(x, y, HELD_OUT), basis, most, options, engine)
     return replace(selection, fit=polish(MemoryRows(x, y), selection.fit.student, options.bias, engine))
+
+
+def _pilot_rows(rows: Rows, most: int, options: LearnOptions, engine: Engine) -> int:
+    """Rows to choose the model on: as many as a second or two of normal equations allows, fifty a parameter at least."""
+    parameters = (most + 1) * (rows.dim + options.bias)
+    wanted = max(20_000, 50 * parameters, PILOT_WORK // parameters**2)
+    return int(min(rows.samples, wanted, engine.memory // (32 * rows.dim)))
 
 
 def _supported(selection: Selection, y: Array, rows: Rows, options: LearnOptions) -> None:
@@ -260,9 +270,7 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
     most = options.neurons or min(options.most, max(1, (rows.samples - 1) // (4 * (rows.dim + options.bias))))
     span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed)
     # 3. neurons on the span, and their number
-    parameters = (most + 1) * (rows.dim + options.bias)
-    wanted = max(50_000, 200 * parameters)
-    x, y = pilot(rows, int(min(rows.samples, wanted, engine.memory // (32 * rows.dim))))
+    x, y = pilot(rows, _pilot_rows(rows, most, options, engine))
     local = replace(engine, progress=None)
     selection = _best_selection(x, y, span.basis, most, options, local)
     _supported(selection, y, rows, options)

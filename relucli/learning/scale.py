@@ -22,7 +22,7 @@ __all__ = ["rescaled"]
 Array = NDArray[np.float64]
 
 SCALES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 2.0, 4.0, 8.0, 16.0)
-CLOSE = 0.7
+CLOSE = 0.9
 ATTEMPTS = 4
 
 

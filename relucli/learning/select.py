@@ -15,11 +15,12 @@ from relucli.learning.student import Student, augmented
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
 
-__all__ = ["Model", "Selection", "Split", "clearly_needed", "lifting", "select"]
+__all__ = ["Model", "Selection", "Split", "clearly_needed", "lifting", "promises_more", "select"]
 
 Array = NDArray[np.float64]
 
-STEPS = 15
+STEPS = 30
+FEWER_STEPS = 10
 THINNING = 4
 ENOUGH = 20
 CLEAR_GAIN = 6.0
@@ -153,7 +154,7 @@ def _rough(student: Student, split: Split, bias: bool, engine: Engine) -> tuple[
     """A fit to a part of the rows, and its squared errors on the held-out rows."""
     every = THINNING if len(split.y) > THINNING * ENOUGH * student.parameters else 1
     rows = MemoryRows(split.x[::every], split.y[::every])
-    fit = polish(rows, student, bias, engine, steps=STEPS, tolerance=1e-2)
+    fit = polish(rows, student, bias, engine, steps=FEWER_STEPS, tolerance=1e-2)
     return fit, _squares(fit.student, augmented(split.held_x, bias), split.held_y)
 
 
@@ -167,6 +168,21 @@ def _hopeless(larger: Array, smaller: Array, fit: Fit, split: Split) -> bool:
     cost = 2 * fit.student.beta.shape[1] * fit.quadratic.noise_variance
     spared = cost * (1 / fit.quadratic.samples - 1 / len(split.y))
     return float(difference.mean()) - spared > float(difference.std()) / np.sqrt(len(difference))
+
+
+def promises_more(path: Path, basis: Array, split: Split, bias: bool, selection: Selection) -> bool:
+    """Whether a model of a new path, though fitted on its span only, predicts better than the selection.
+
+    With no rows held out the rows fitted to must do: any lower loss is a promise.
+    """
+    if not len(split.held_y):
+        return min(fit.mse for fit in path.values()) < selection.fit.mse
+    held, lift = augmented(split.held_x, bias), lifting(basis, bias)
+    for fit in path.values():
+        difference = selection.squares - _squares(fit.student.lifted(lift), held, split.held_y)
+        if difference.mean() > difference.std() / np.sqrt(len(difference)):
+            return True
+    return False
 
 
 def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -> Selection:
@@ -199,7 +215,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
         fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine)
         if fits and len(held) and _hopeless(rough[m], rough[m - 1], fit, split):
             break
-        fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS)
+        fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS if not fits else FEWER_STEPS)
         squares[m] = _squares(fits[m].student, held, split.held_y)
         if fits[m].quadratic.exact:
             return Selection(fits[m], _table(squares, {m}), squares[m], True)

@@ -1,7 +1,7 @@
 """Contracted moments against their closed form.
 
-ReLU networks are piecewise linear and moments are linear in the label, so a quadrature with weights in the labels is
-exact: for each neuron, Gauss-Legendre along it from its kink, Gauss-Hermite across it.
+ReLU networks are piecewise linear and moments linear in the label, so a quadrature with its weights in the
+labels is exact: for each neuron, Gauss-Legendre along it from its kink, Gauss-Hermite across it.
 """
 
 import itertools
@@ -165,8 +165,8 @@ def test_estimates_are_within_their_error_bars(seed, bias_sd):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_estimates_in_whitened_coordinates_are_within_their_error_bars(seed):
-    # f(x) of x = mean + root z is a network in z; order 2, entries within 7 sqrt(E y^2 (z z^T - I)^2 / N), where
-    # whitening by sample moments adds to each a term of the same size.
+    # f(x) of x = mean + root z is a network in z.  Entries are within 7 sqrt(E y^2 |z|^4 / N), times
+    # what their order adds; whitening by sample moments adds to each a term of the same size.
     rng, n = np.random.default_rng([seed, 3]), 40_000
     inner, mean = plant("random", 4, 3, seed=seed, bias_sd=0.5), np.array([3.0, -1.0, 0.5, 20.0])
     root = np.linalg.cholesky(np.diag([0.04, 1.0, 4.0, 25.0]) + 0.02)
@@ -192,5 +192,5 @@ def test_an_order_that_was_not_taken_is_refused():
         moments.contracted(4)
     assert str(caught.value) == "order 4 is not among the moments; take it with --orders"
     without = estimate_moments(MemoryRows(x, x[:, 0]), MomentSettings((1, 2), 0), Engine())
-    with pytest.raises(UsageError, match="^order 2 is not among the moments; take it with --orders$"):
+    with pytest.raises(UsageError, match=r"^order 2 is not among the moments; take it with --orders$"):
         without.contracted(2)

@@ -32,7 +32,9 @@ def test_base_sums_are_those_of_a_loop_over_rows():
     base.update(Block(x[5:], y[5:], 5))
     z, label = x @ g.T - offsets, y - 0.4
     np.testing.assert_allclose(base.sums["y"], [9, sum(label), sum(label**2)], rtol=1e-13)
-    np.testing.assert_allclose(base.sums["yx"], sum(t * (row - shift) for t, row in zip(label, x, strict=True)))
+    np.testing.assert_allclose(
+        base.sums["yx"], sum(t * (row - shift) for t, row in zip(label, x, strict=True))
+    )
     np.testing.assert_allclose(base.sums["z"], [(z**i).sum(axis=0) for i in range(5)])
 
 
@@ -164,7 +166,7 @@ def test_incomplete_moments_are_refused(missing):
 def test_moments_of_a_wrong_shape_are_refused():
     x = np.random.default_rng(3).standard_normal((100, 2))
     moments = taken(x, x[:, 0])
-    with pytest.raises(DataError, match="^the moments are incomplete .*; take them again$"):
+    with pytest.raises(DataError, match=r"^the moments are incomplete .*; take them again$"):
         Moments.restore(moments.arrays() | {"base/yx": np.zeros(3)}, moments.scalars(), "")
 
 
@@ -194,7 +196,13 @@ def test_other_inputs_do_not_look_standard():
     n, d = 5000, 6
     x = np.random.default_rng(0).standard_normal((n, d))
     one = np.eye(d)[0]
-    for other in (x + 0.15 * one, x * (1 + 0.15 * one), x @ (np.eye(d) + 0.15 * np.eye(d, k=1)), 1.1 * x, 0.9 * x):
+    for other in (
+        x + 0.15 * one,
+        x * (1 + 0.15 * one),
+        x @ (np.eye(d) + 0.15 * np.eye(d, k=1)),
+        1.1 * x,
+        0.9 * x,
+    ):
         assert not looks_standard(other.mean(axis=0), np.cov(other.T, bias=True), n)
         assert not taken(other, other[:, 0]).standard
     assert taken(x, x[:, 0]).standard
@@ -244,7 +252,9 @@ def test_dependent_columns_are_refused(mix):
 
 def test_an_indefinite_covariance_says_whether_rows_are_too_few():
     matrix = np.eye(4) - 0.3
-    with pytest.raises(DataError, match="^the covariance of x is singular: 3 rows are too few for 4 columns"):
+    with pytest.raises(
+        DataError, match=r"^the covariance of x is singular: 3 rows are too few for 4 columns"
+    ):
         cholesky_root(matrix, 3)
-    with pytest.raises(DataError, match="^the covariance of x is singular: columns depend on each other"):
+    with pytest.raises(DataError, match=r"^the covariance of x is singular: columns depend on each other"):
         cholesky_root(matrix, 300)

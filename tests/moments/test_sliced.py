@@ -43,7 +43,9 @@ def test_a_slice_that_no_row_of_a_block_falls_into_is_left_alone():
     assert found.sums["xx"].ravel().tolist() == [0, 0, 25, 0]
 
 
-labels = hnp.arrays(np.float64, st.integers(1, 80), elements=st.one_of(st.floats(-1e6, 1e6), st.integers(0, 3)))
+labels = hnp.arrays(
+    np.float64, st.integers(1, 80), elements=st.one_of(st.floats(-1e6, 1e6), st.integers(0, 3))
+)
 
 
 @given(labels, st.integers(0, 20))

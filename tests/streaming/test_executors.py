@@ -36,14 +36,12 @@ def test_an_error_reaches_the_caller_after_the_results_before_it(executor):
             raise ZeroDivisionError("item 3")
         return i
 
-    got = []
-    with pytest.raises(ZeroDivisionError, match="^item 3$"):
-        got.extend(executor.map(work, range(10)))
-    seen = []
+    with pytest.raises(ZeroDivisionError, match=r"^item 3$"):
+        list(executor.map(work, range(10)))
+    results = executor.map(work, range(10))
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ZeroDivisionError):
-        for result in executor.map(work, range(10)):
-            seen.append(result)
-    assert seen == [0, 1, 2]
+        next(results)
 
 
 def test_at_most_one_item_more_than_workers_is_begun_ahead_of_the_caller(executor):

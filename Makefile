@@ -1,0 +1,72 @@
+# relucli: the two commands to know are `make demo` and `make test`.
+#
+# The demo's targets are HDF5 files, so make knows what is up to date; relucli writes a file whole or not at all,
+# so an interrupted or failed command never leaves a target behind that make would trust.
+
+PYTHON ?= python3
+VENV   ?= .venv
+DEMO   ?= demo
+BIN     = $(VENV)/bin
+RELUCLI = $(BIN)/relucli
+
+# The planted problem of the demo: override any of these, e.g. `make demo FAMILY=random NEURONS=3 DEMO=mine`.
+FAMILY  ?= alternating
+NEURONS ?= 8
+DIM     ?= 50
+SAMPLES ?= 100_000
+NOISE   ?= 0.1
+SEED    ?= 1
+
+.DELETE_ON_ERROR:
+.PHONY: demo test lint samples clean help
+
+help:            ## list the targets
+	@sed -n 's/^\([a-z]*\): *.*## /\1: /p' $(MAKEFILE_LIST)
+
+demo: $(DEMO)/net.h5 $(DEMO)/test.h5 $(DEMO)/scored  ## generate, take moments, learn, evaluate
+
+$(DEMO)/train.h5 $(DEMO)/teacher.h5 &: | $(VENV)/installed
+	@mkdir -p $(DEMO)
+	$(RELUCLI) generate $(DEMO)/train.h5 --family $(FAMILY) --neurons $(NEURONS) --dim $(DIM) --samples $(SAMPLES) \
+	    --noise $(NOISE) --seed $(SEED) --teacher-out $(DEMO)/teacher.h5 --force
+
+$(DEMO)/test.h5: $(DEMO)/teacher.h5
+	$(RELUCLI) generate $@ --teacher $< --samples 50_000 --seed 1000 --force
+
+$(DEMO)/moments.h5: $(DEMO)/train.h5
+	$(RELUCLI) moments $< -o $@ --force
+
+$(DEMO)/net.h5: $(DEMO)/train.h5 $(DEMO)/moments.h5
+	$(RELUCLI) learn $< --moments $(DEMO)/moments.h5 -k $(NEURONS) -o $@ --force
+
+# The score is for people to read, so the stamp is a copy of what they saw.
+$(DEMO)/scored: $(DEMO)/net.h5 $(DEMO)/test.h5 $(DEMO)/teacher.h5
+	@$(RELUCLI) evaluate $(DEMO)/net.h5 $(DEMO)/test.h5 --teacher $(DEMO)/teacher.h5 > $@.part
+	@mv $@.part $@
+	@cat $@
+
+test: $(VENV)/ready-to-test  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/ready-to-test  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+samples: | $(VENV)/installed  ## make the files of sample_data again
+	$(MAKE) -C sample_data RELUCLI=$(abspath $(RELUCLI))
+
+clean:           ## remove the demo and the environment
+	rm -rf $(DEMO) $(VENV)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "relucli needs Python 3.11 or newer; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/ready-to-test: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
+	@touch $@ $(VENV)/installed
