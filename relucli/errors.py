@@ -14,7 +14,17 @@ A message is one line: what is wrong, where (file, dataset, first row), what to 
 
 from __future__ import annotations
 
-__all__ = ["DataError", "InputError", "OutputError", "RelucliError", "StorageError", "UsageError"]
+import os
+
+__all__ = [
+    "DataError",
+    "InputError",
+    "OutputError",
+    "RelucliError",
+    "StorageError",
+    "UsageError",
+    "printable",
+]
 
 
 class RelucliError(Exception):
@@ -51,3 +61,10 @@ class StorageError(RelucliError):
     """A disk that is full or fails while it is read or written."""
 
     exit_status = 74
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    """A path or name on one line: characters that could steer a terminal are written as escapes."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in os.fsdecode(text)
+    )

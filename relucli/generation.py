@@ -114,7 +114,5 @@ def _fitting_workers(teacher: ReluNetwork, engine: Engine) -> int:
     block = 8 * block_rows(teacher.dim) * (2 * teacher.dim + teacher.neurons + 2)
     if 2 * block > engine.memory:
         need = -(-2 * block // 2**20)
-        raise UsageError(
-            f"--memory {engine.memory // 2**20}MiB is too small to draw rows: it takes {need}MiB"
-        )
+        raise UsageError(f"--memory {engine.memory // 2**20}MiB is too small to draw rows: it takes {need}MiB")
     return min(engine.workers, engine.memory // block - 1)

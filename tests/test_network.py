@@ -58,8 +58,7 @@ def relu_pair_by_quadrature(r, s, h, k):
     bend, width = -k / r, 8 * abs(s / r)  # psi bends over this range, which quad would miss if it is short
     edges = sorted({-h, *(c for c in (bend - width, bend, bend + width, 1.0) if -h < c < 12), 12.0})
     return sum(
-        quad(lambda z: phi(z) * (z + h) * inner(z), a, b, epsabs=1e-14, epsrel=1e-13)[0]
-        for a, b in pairwise(edges)
+        quad(lambda z: phi(z) * (z + h) * inner(z), a, b, epsabs=1e-14, epsrel=1e-13)[0] for a, b in pairwise(edges)
     )
 
 
@@ -135,9 +134,7 @@ class TestCall:
         values = net(x)
         assert values.dtype == np.float64
         np.testing.assert_array_equal(values, net(x.astype(np.float64)))
-        np.testing.assert_allclose(
-            values[[0, 12_345, -1]], by_hand(net, x[[0, 12_345, -1]].astype(float)), atol=1e-12
-        )
+        np.testing.assert_allclose(values[[0, 12_345, -1]], by_hand(net, x[[0, 12_345, -1]].astype(float)), atol=1e-12)
 
     @pytest.mark.parametrize("shape", [(3,), (5, 2)])
     def test_refuses_other_shapes(self, shape):
@@ -159,9 +156,7 @@ class TestForms:
         np.testing.assert_allclose(again.biases, net.biases, rtol=1e-14)
 
     def test_from_vectors_turns_zero_rows_into_the_constants_they_are(self):
-        net = ReluNetwork.from_vectors(
-            [[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]], [-1, 1, 1], [2.0, 10.0, -3.0], offset=0.5
-        )
+        net = ReluNetwork.from_vectors([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]], [-1, 1, 1], [2.0, 10.0, -3.0], offset=0.5)
         np.testing.assert_allclose(net.weights, [[0.6, 0.8]])
         assert (net.coefficients[0], net.biases[0], net.offset) == (5.0, 2.0, 0.5 - 2.0)
 
@@ -221,9 +216,7 @@ class TestForms:
     def test_canonical_within_a_tolerance_moves_the_function_by_no_more(self, seed):
         base, rng = network(seed), np.random.default_rng(seed)
         near = unit(base.weights + 1e-10 * rng.standard_normal(base.weights.shape) / 3)
-        net = ReluNetwork(
-            np.vstack([base.weights, -near]), rng.standard_normal(8), np.r_[base.biases, -base.biases]
-        )
+        net = ReluNetwork(np.vstack([base.weights, -near]), rng.standard_normal(8), np.r_[base.biases, -base.biases])
         merged = net.canonical(tolerance=1e-9)
         x = rng.standard_normal((100, 3))
         bound = 1e-9 * np.abs(net.coefficients).sum() * np.linalg.norm(x, axis=1)
@@ -292,9 +285,7 @@ class TestInnerProducts:
     def test_rotations_leave_them_alone(self, seed):
         f, g = network(seed), network(seed + 1)
         q = np.linalg.qr(np.random.default_rng(seed).standard_normal((3, 3)))[0]
-        fq, gq = (
-            ReluNetwork(unit(n.weights @ q), n.coefficients, n.biases, n.linear @ q, n.offset) for n in (f, g)
-        )
+        fq, gq = (ReluNetwork(unit(n.weights @ q), n.coefficients, n.biases, n.linear @ q, n.offset) for n in (f, g))
         assert gram(fq, gq) == pytest.approx(gram(f, g), abs=1e-13 * (1 + gram(f, f) + gram(g, g)))
 
     def test_variance_survives_biases_far_from_zero(self):
@@ -392,9 +383,7 @@ class TestMatch:
         g = network(seed, dim=5)
         order = np.array(order)
         turn = np.where(mask, -1.0, 1.0)
-        f = ReluNetwork(
-            turn[:, None] * g.weights[order], g.coefficients[order] + 0.25, turn * (g.biases[order] + 1e-3)
-        )
+        f = ReluNetwork(turn[:, None] * g.weights[order], g.coefficients[order] + 0.25, turn * (g.biases[order] + 1e-3))
         for i, m in enumerate(match(f, g)):
             assert m.teacher == i
             assert order[m.student] == i

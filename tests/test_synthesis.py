@@ -64,9 +64,7 @@ class TestPlant:
     def test_alternating_tensors_vanish_below_order_half_k(self, neurons):
         net = plant("alternating", 5, neurons, seed=5)
         g = np.random.default_rng(0).standard_normal((20, 5))
-        tensors = [
-            np.abs((g @ net.weights.T) ** order @ net.coefficients).max() for order in range(neurons // 2 + 1)
-        ]
+        tensors = [np.abs((g @ net.weights.T) ** order @ net.coefficients).max() for order in range(neurons // 2 + 1)]
         assert max(tensors[:-1]) < 1e-10
         assert tensors[-1] > 0.1
 
@@ -156,8 +154,7 @@ class TestSynthesize:
     @pytest.mark.parametrize("workers", [2, 5])
     def test_workers_change_no_bit(self, workers):
         one, many = (
-            whole(synthesize(TEACHER, 1000, seed=2, noise=0.1, dtype="float32", workers=w))
-            for w in (1, workers)
+            whole(synthesize(TEACHER, 1000, seed=2, noise=0.1, dtype="float32", workers=w)) for w in (1, workers)
         )
         np.testing.assert_array_equal(one[0], many[0])
         np.testing.assert_array_equal(one[1], many[1])

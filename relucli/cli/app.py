@@ -146,7 +146,7 @@ def _usage(error: Any) -> str:
 
 
 def _complain(message: str) -> None:
-    from relucli.storage.schema import printable
+    from relucli.errors import printable
 
     if sys.stderr is not None:
         with suppress(OSError):

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from relucli.network import ReluNetwork
 
 Network = Annotated[Path, typer.Argument(metavar="NET.h5", help="The network to score.")]
-Teacher = Annotated[
-    Path | None, typer.Option(metavar="NET.h5", help="The network that labelled, to compare with.")
-]
+Teacher = Annotated[Path | None, typer.Option(metavar="NET.h5", help="The network that labelled, to compare with.")]
 
 METRICS = ("mse", "rmse", "mae", "r2")
 

@@ -29,12 +29,8 @@ Bias = Annotated[
     float | None, typer.Option(metavar="SD", help="Standard deviation of planted biases.", show_default="0")
 ]
 Noise = Annotated[float, typer.Option(metavar="SD", help="Standard deviation of the label noise.")]
-Teacher = Annotated[
-    Path | None, typer.Option(metavar="NET.h5", help="Label by this network instead of planting one.")
-]
-TeacherOut = Annotated[
-    Path | None, typer.Option(metavar="NET.h5", help="Where to write the network that labels.")
-]
+Teacher = Annotated[Path | None, typer.Option(metavar="NET.h5", help="Label by this network instead of planting one.")]
+TeacherOut = Annotated[Path | None, typer.Option(metavar="NET.h5", help="Where to write the network that labels.")]
 Shards = Annotated[int, typer.Option(metavar="M", help="Files to cut the dataset into.")]
 Dtype = Annotated[Literal["float64", "float32"], typer.Option(help="Of the inputs.")]
 
@@ -123,14 +119,13 @@ def _saved(
         raise UsageError(f"--neurons {neurons}: {path} has {network.neurons}; leave --neurons out")
     if file.provenance is not None and file.provenance.seed == seed:
         view.note(
-            f"{path} was made with --seed {seed} too: inputs may repeat earlier ones; "
-            "pass another seed for a test set"
+            f"{path} was made with --seed {seed} too: inputs may repeat earlier ones; pass another seed for a test set"
         )
     return network
 
 
 def _drawn(values: dict[str, Any]) -> Any:
-    from relucli.storage.schema import printable
+    from relucli.errors import printable
 
     paths = values["paths"]
     more = f" ... {printable(paths[-1])}" if len(paths) > 1 else ""

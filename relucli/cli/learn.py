@@ -74,8 +74,6 @@ def learn(
     scheduler: Scheduler = None,
 ) -> None:
     """Recover the network behind a dataset."""
-    from threadpoolctl import threadpool_limits
-
     from relucli.learning import pipeline
     from relucli.storage.dataset import open_dataset
 
@@ -87,8 +85,7 @@ def learn(
         options.check_result(output, [*data, moments], force)
         with open_dataset(data, inputs, labels) as rows:
             taken = None if moments is None else _read_moments(moments, rows, data)
-            # BLAS threads make products of small matrices several times slower, and their bits vary.
-            with options.about(*data), threadpool_limits(1):
+            with options.about(*data):
                 found = pipeline.learn(rows, asked, engine, taken)
     values = _values(found)
     _write(output, found, asked, values, options.command_line(context), force)
@@ -103,8 +100,7 @@ def _read_moments(path: Path, rows: StoredRows, data: Sequence[Path]) -> Moments
 
     file = read_moments(path)
     with options.about(path):
-        arrays = {name.replace(".", "/"): array for name, array in file.arrays.items()}
-        moments = Moments.restore(arrays, file.settings, file.fingerprint)
+        moments = Moments.restore(file.arrays, file.settings, file.fingerprint)
         if moments.fingerprint == rows.fingerprint:
             return moments
         here, there = (f"{of.samples} rows of {of.dim} inputs" for of in (rows, moments))
@@ -143,7 +139,6 @@ def _write(
     diagnostics = {name: value for name, value in values.items() if name != "path"} | {
         "eigenvalues": found.subspace.eigenvalues,
         "null": found.subspace.null,
-        "direction_errors": found.errors.weights,
         "offset_error": found.errors.offset,
         "options": vars(asked),
     }
@@ -152,6 +147,7 @@ def _write(
         found.network,
         provenance=Provenance(command, asked.seed),
         errors={
+            "weight_errors": found.errors.weights,
             "coefficient_errors": found.errors.coefficients,
             "bias_errors": found.errors.biases,
             "linear_errors": found.errors.linear,

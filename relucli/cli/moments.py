@@ -69,8 +69,7 @@ def moments(
         with open_dataset(data, inputs, labels) as rows, options.about(*data):
             found = estimate_moments(rows, settings, engine, rows.fingerprint)
     provenance = Provenance(options.command_line(context), seed)
-    arrays = {name.replace("/", "."): array for name, array in found.arrays().items()}
-    write_moments(output, arrays, found.scalars(), found.fingerprint, provenance, force)
+    write_moments(output, found.arrays(), found.scalars(), found.fingerprint, provenance, force)
     values = _values(found) | {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
     view.summary(values, lambda: [_drawn(values)])
 

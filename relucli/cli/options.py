@@ -18,9 +18,7 @@ from relucli.errors import DataError, UsageError
 if TYPE_CHECKING:
     from relucli.streaming.fold import Engine, Progress
 
-Data = Annotated[
-    list[Path], typer.Argument(metavar="DATA.h5", help="HDF5 files: one dataset, in the order given.")
-]
+Data = Annotated[list[Path], typer.Argument(metavar="DATA.h5", help="HDF5 files: one dataset, in the order given.")]
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write the result.")]
 Inputs = Annotated[str, typer.Option(metavar="NAME", help="2-D dataset that holds the inputs.")]
 Labels = Annotated[str, typer.Option(metavar="NAME", help="1-D dataset that holds the labels.")]
@@ -105,9 +103,7 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def make_engine(
-    workers: int | None, memory: str, scheduler: str | None, progress: Progress | None = None
-) -> Engine:
+def make_engine(workers: int | None, memory: str, scheduler: str | None, progress: Progress | None = None) -> Engine:
     """What runs the passes of a command.
 
     Raises
@@ -145,7 +141,7 @@ def check_result(output: Path, inputs: Sequence[Path | None], force: bool) -> No
 @contextmanager
 def about(*paths: Path) -> Iterator[None]:
     """Name the files in a DataError that names none of them, since the library may not know them."""
-    from relucli.storage.schema import printable
+    from relucli.errors import printable
 
     try:
         yield

@@ -62,7 +62,7 @@ class View:
     def note(self, text: str) -> None:
         """Print a line on stderr."""
         if not self.quiet and sys.stderr is not None:
-            from relucli.storage.schema import printable
+            from relucli.errors import printable
 
             with suppress(OSError):
                 print(f"note: {printable(text)}", file=sys.stderr, flush=True)
@@ -148,8 +148,7 @@ def facts(**values: str) -> Text:
 
     width = max(map(len, values)) + 2
     lines = [
-        Text(name.replace("_", " ").ljust(width), "bold").append(text, "not bold")
-        for name, text in values.items()
+        Text(name.replace("_", " ").ljust(width), "bold").append(text, "not bold") for name, text in values.items()
     ]
     return Text("\n").join(lines)
 

@@ -60,7 +60,9 @@ class _Surgeon:
     def costs(self) -> Array:
         """Rise of the loss when each neuron alone is dropped."""
         parts = [self._part(j) for j in range(self.student.neurons)]
-        solved = [np.linalg.solve(self.inverse[part, part], b) for part, b in zip(parts, self.student.beta, strict=True)]
+        solved = [
+            np.linalg.solve(self.inverse[part, part], b) for part, b in zip(parts, self.student.beta, strict=True)
+        ]
         return np.array([b @ s for b, s in zip(self.student.beta, solved, strict=True)])
 
     def dropped(self, j: int) -> Student:
@@ -80,7 +82,7 @@ class _Surgeon:
 
 
 def _without_idle(fit: Fit, smallest: int) -> Student:
-    """The student without the neurons that together cost at most a hundredth of the loss, but with at least one less."""
+    """The student without the neurons that together cost at most a hundredth of the loss; one at least goes."""
     surgeon, spent = _Surgeon(fit), 0.0
     while surgeon.student.neurons > smallest:
         costs = surgeon.costs()
@@ -127,7 +129,13 @@ def collapse(x: Array, y: Array, fit: Fit, largest: int, smallest: int = 1) -> P
     """
 
     def refit(student: Student, steps: int, tolerance: float = 1e-3) -> Fit:
-        return descend(lambda s, stale: normal_equations(x, y, s, stale), student, steps=steps, tolerance=tolerance, damping=1e-2)
+        return descend(
+            lambda s, stale: normal_equations(x, y, s, stale),
+            student,
+            steps=steps,
+            tolerance=tolerance,
+            damping=1e-2,
+        )
 
     while fit.student.neurons > largest:
         fit = refit(_without_idle(fit, largest), 10, 1e-2)

@@ -131,7 +131,13 @@ def iterative(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Gener
     """
 
     def refit(student: Student, steps: int) -> Fit:
-        return descend(lambda s, stale: normal_equations(x, y, s, stale), student, steps=steps, tolerance=1e-2, damping=1e-2)
+        return descend(
+            lambda s, stale: normal_equations(x, y, s, stale),
+            student,
+            steps=steps,
+            tolerance=1e-2,
+            damping=1e-2,
+        )
 
     p = x.shape[1]
     start = _empty(p)

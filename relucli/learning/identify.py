@@ -80,9 +80,10 @@ def tied(fit: Fit, pinned: NDArray[np.intp], free: NDArray[np.intp]) -> tuple[St
         spread = np.tensordot(weights, covariance.reshape(m + 1, p, m + 1, p), axes=(0, 0))
         left = student.flipped(mask).linear[pinned]
         inner = np.tensordot(weights, spread, axes=(0, 1))[np.ix_(pinned, pinned)]
-        solved = np.linalg.lstsq(inner, left, rcond=1e-14)[0]
+        solved = np.asarray(np.linalg.lstsq(inner, left, rcond=1e-14)[0], dtype=np.float64)
         if best is None or left @ solved < best[0]:
-            turned = student.moved(-solved @ spread[pinned].reshape(len(pinned), -1)).flipped(mask)
+            step = np.asarray(-solved @ spread[pinned].reshape(len(pinned), -1), dtype=np.float64)
+            turned = student.moved(step).flipped(mask)
             linear = turned.linear.copy()
             linear[pinned] = 0.0
             best = float(left @ solved), Student(turned.beta, turned.signs, linear, free)
@@ -97,4 +98,4 @@ def tolerated_rise(fit: Fit, fewer: int) -> float:
     freedom; four standard deviations are allowed, or twice their number where that is more, since up to there the
     smaller model predicts better (Akaike).
     """
-    return max(2.0 * fewer, fewer + 4 * np.sqrt(2.0 * fewer)) * fit.quadratic.noise_variance
+    return float(max(2.0 * fewer, fewer + 4 * np.sqrt(2.0 * fewer)) * fit.quadratic.noise_variance)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
+from threadpoolctl import threadpool_limits
 
 from relucli.errors import DataError, UsageError
 from relucli.learning.collapse import Path
@@ -24,7 +25,7 @@ from relucli.storage.dataset import MemoryRows, pilot
 from relucli.streaming.executors import SerialExecutor, ThreadExecutor
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["Discovery", "Learned", "LearnOptions", "learn"]
+__all__ = ["Discovery", "LearnOptions", "Learned", "learn"]
 
 Array = NDArray[np.float64]
 ROUNDS = 3
@@ -114,7 +115,9 @@ def _check_rows(rows: Rows, options: LearnOptions) -> None:
 def _default_moments(options: LearnOptions) -> MomentSettings:
     contracted = options.subspace != "sliced"
     return MomentSettings(
-        contractions=8 if contracted else 0, slices=16 if options.subspace != "contracted" else 0, seed=options.seed
+        contractions=8 if contracted else 0,
+        slices=16 if options.subspace != "contracted" else 0,
+        seed=options.seed,
     )
 
 
@@ -126,7 +129,13 @@ def _projected(student: Student, basis: Array, bias: bool) -> Student:
 
 
 def _discover(
-    split: Split, basis: Array, most: int, options: LearnOptions, turn: int, workers: int, warm: Student | None = None
+    split: Split,
+    basis: Array,
+    most: int,
+    options: LearnOptions,
+    turn: int,
+    workers: int,
+    warm: Student | None = None,
 ) -> Path:
     """The best model of each size over a few starts, and a student known already, on rows projected to the span."""
     route = iterative if options.discovery == "iterative" else overcomplete
@@ -207,9 +216,9 @@ def _best_selection(x: Array, y: Array, basis: Array, most: int, options: LearnO
 
 
 def _pilot_rows(rows: Rows, most: int, options: LearnOptions, engine: Engine) -> int:
-    """Rows to choose the model on: as many as a second or two of normal equations allows, fifty a parameter at least."""
+    """Rows to choose the model on: 50 to 1000 a parameter, as many as seconds of normal equations allow."""
     parameters = (most + 1) * (rows.dim + options.bias)
-    wanted = max(20_000, 50 * parameters, PILOT_WORK // parameters**2)
+    wanted = max(20_000, 50 * parameters, min(1000 * parameters, PILOT_WORK // parameters**2))
     return int(min(rows.samples, wanted, engine.memory // (32 * rows.dim)))
 
 
@@ -257,6 +266,12 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
     DataError
         If the rows cannot support the answer.
     """
+    # Threads of BLAS make products of small matrices slower, and their bits depend on the machine.
+    with threadpool_limits(1):
+        return _learn(rows, options, engine, moments)
+
+
+def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None) -> Learned:
     if options.neurons is not None and options.neurons < 1:
         raise UsageError(f"-k {options.neurons}: there must be at least one neuron")
     _check_rows(rows, options)

@@ -76,9 +76,9 @@ class Selection:
     def better_than(self, other: Selection) -> bool:
         """Whether it predicts the held-out rows better, by more than one standard error, or leaves no residual."""
         if self.exact or len(self.squares) == 0:
-            return self.exact or self.fit.quadratic.loss < 0.5 * other.fit.quadratic.loss
+            return bool(self.exact or self.fit.quadratic.loss < 0.5 * other.fit.quadratic.loss)
         difference = other.squares - self.squares
-        return float(difference.mean()) > float(difference.std()) / np.sqrt(len(difference))
+        return bool(difference.mean() > difference.std() / np.sqrt(len(difference)))
 
 
 def clearly_needed(path: Path) -> int:
@@ -101,7 +101,7 @@ def _squares(student: Student, x: Array, y: Array) -> Array:
 
 
 def _table(squares: dict[int, Array], polished: set[int]) -> tuple[Model, ...]:
-    if not all(map(len, squares.values())):
+    if not len(next(iter(squares.values()))):
         return ()
     best = min((m for m in squares if m in polished), key=lambda m: squares[m].mean())
     root = np.sqrt(len(squares[best]))
@@ -167,7 +167,7 @@ def _hopeless(larger: Array, smaller: Array, fit: Fit, split: Split) -> bool:
     difference = larger - smaller
     cost = 2 * fit.student.beta.shape[1] * fit.quadratic.noise_variance
     spared = cost * (1 / fit.quadratic.samples - 1 / len(split.y))
-    return float(difference.mean()) - spared > float(difference.std()) / np.sqrt(len(difference))
+    return bool(difference.mean() - spared > difference.std() / np.sqrt(len(difference)))
 
 
 def promises_more(path: Path, basis: Array, split: Split, bias: bool, selection: Selection) -> bool:
@@ -176,7 +176,7 @@ def promises_more(path: Path, basis: Array, split: Split, bias: bool, selection:
     With no rows held out the rows fitted to must do: any lower loss is a promise.
     """
     if not len(split.held_y):
-        return min(fit.mse for fit in path.values()) < selection.fit.mse
+        return bool(min(fit.mse for fit in path.values()) < selection.fit.mse)
     held, lift = augmented(split.held_x, bias), lifting(basis, bias)
     for fit in path.values():
         difference = selection.squares - _squares(fit.student.lifted(lift), held, split.held_y)
@@ -218,7 +218,8 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
         fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS if not fits else FEWER_STEPS)
         squares[m] = _squares(fits[m].student, held, split.held_y)
         if fits[m].quadratic.exact:
-            return Selection(fits[m], _table(squares, {m}), squares[m], True)
+            table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)
+            return Selection(fits[m], table, squares[m], True)
         if len(fits) > 1 and len(held) and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m):
             break
     table = _table(squares, set(fits))

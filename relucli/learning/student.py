@@ -89,9 +89,7 @@ class Student:
 
     def lifted(self, basis: Array) -> Student:
         """The student in the coordinates x, where this one works on ``x @ basis``."""
-        return Student(
-            self.beta @ basis.T, self.signs, basis @ self.linear, np.arange(len(basis), dtype=np.intp)
-        )
+        return Student(self.beta @ basis.T, self.signs, basis @ self.linear, np.arange(len(basis), dtype=np.intp))
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ class NormalAccumulator(Accumulator):
         """Bytes of the features of a tile, their product and the transposed block."""
         q, p = self.student.parameters, self.student.beta.shape[1]
         matrices = 2 * q * q if self.stale is None else 0
-        return 8 * (2 * TILE_FLOATS + 256 * q + matrices + rows * (p + 4))
+        return int(8 * (2 * TILE_FLOATS + 256 * q + matrices + rows * (p + 4)))
 
     def update(self, block: Block) -> None:
         """Add a block."""

@@ -130,9 +130,7 @@ def _refined(evidence: list[Array], basis: Array) -> Array:
     return basis
 
 
-def estimate_subspace(
-    moments: Moments, method: Method, whiten: Whitening, limit: int, seed: int = 0
-) -> Subspace:
+def estimate_subspace(moments: Moments, method: Method, whiten: Whitening, limit: int, seed: int = 0) -> Subspace:
     """Estimate the span of the neurons.
 
     1. Whiten, unless told not to, or unless there are too few rows to.

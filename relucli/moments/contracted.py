@@ -48,9 +48,7 @@ class ContractedMoments(Accumulator):
         and ``down_l``.
     """
 
-    def __init__(
-        self, directions: Array, offsets: Array, orders: tuple[int, ...], center: float, shift: Array
-    ) -> None:
+    def __init__(self, directions: Array, offsets: Array, orders: tuple[int, ...], center: float, shift: Array) -> None:
         self.directions = directions
         self.offsets = offsets
         self.orders = tuple(order for order in orders if order >= 2)
@@ -74,7 +72,7 @@ class ContractedMoments(Accumulator):
     def scratch(self, rows: int) -> int:
         """Bytes of the weighted copy of a block, the projections and the product."""
         g, d = self.directions.shape
-        return 8 * (rows * (2 * d + 4 * g) + d * d)
+        return int(8 * (rows * (2 * d + 4 * g) + d * d))
 
     def update(self, block: Block) -> None:
         """Add a block: one weighted Gram matrix for each order and direction."""

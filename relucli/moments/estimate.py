@@ -215,7 +215,11 @@ class Moments:
             counts = [int(scalars[name]) for name in ("contractions", "slices", "seed")]
             settings = MomentSettings(orders, *counts)
             setup = _Setup(
-                arrays["edges"], arrays["shift"], arrays["directions"], arrays["offsets"], float(scalars["center"])
+                arrays["edges"],
+                arrays["shift"],
+                arrays["directions"],
+                arrays["offsets"],
+                float(scalars["center"]),
             )
             sums = _empty_sums(setup, settings)
             for name, total in sums.sums.items():
@@ -288,10 +292,8 @@ def _set_up(rows: Rows, settings: MomentSettings) -> tuple[_Setup, bool, tuple[A
     centered = x - mean
     covariance = centered.T @ centered / len(x)
     standard = looks_standard(mean, covariance, len(x))
-    if standard or len(x) <= d:
-        whitening = np.zeros(d), np.eye(d)
-    else:
-        whitening = mean, cholesky_root(covariance, len(x))
+    trusted = standard or len(x) <= d
+    whitening = (np.zeros(d), np.eye(d)) if trusted else (mean, cholesky_root(covariance, len(x)))
     g = np.random.default_rng([settings.seed, 1]).standard_normal((max(settings.contractions, PROJECTIONS), d))
     g /= np.linalg.norm(g, axis=1, keepdims=True)
     directions = solve_triangular(whitening[1], g.T, lower=True, trans="T").T

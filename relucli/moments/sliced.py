@@ -8,6 +8,8 @@ The two classical uses are sliced inverse regression (means; Li, JASA 1991) and 
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ def quantile_edges(y: NDArray[np.float64], slices: int) -> NDArray[np.float64]:
     if slices <= 1:
         return np.empty(0)
     edges = np.unique(np.quantile(y, np.arange(1, slices) / slices))
-    return edges[edges > y.min()]
+    return np.asarray(edges[edges > y.min()])
 
 
 class SliceMoments(Accumulator):
@@ -70,7 +72,7 @@ class SliceMoments(Accumulator):
         if self.shift.any():
             x -= self.shift
         bounds = np.searchsorted(label[order], np.arange(len(self.edges) + 2))
-        for h, (a, b) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for h, (a, b) in enumerate(pairwise(bounds)):
             rows = x[a:b]
             self.sums["count"][h] += b - a
             self.sums["x"][h] += rows.sum(axis=0)

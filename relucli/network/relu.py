@@ -224,8 +224,7 @@ def gram(a: ReluNetwork, b: ReluNetwork) -> float:
     a, b = a.flipped(a.biases > 0), b.flipped(b.biases > 0)
     relus = a.coefficients @ relu_gram(a.weights, a.biases, b.weights, b.biases) @ b.coefficients
     crossed = sum(
-        (f.coefficients * ndtr(f.biases))
-        @ (f.weights @ g.linear)  # Stein: E <v, x> relu(z + h) = <v, w> Phi(h)
+        (f.coefficients * ndtr(f.biases)) @ (f.weights @ g.linear)  # Stein: E <v, x> relu(z + h) = <v, w> Phi(h)
         for f, g in ((a, b), (b, a))
     )
     means = a.offset * b.mean() + b.offset * (a.mean() - a.offset)

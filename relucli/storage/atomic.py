@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from relucli.errors import InputError, OutputError, RelucliError, StorageError
-from relucli.storage.schema import StrPath, printable
+from relucli.errors import InputError, OutputError, RelucliError, StorageError, printable
+from relucli.storage.schema import StrPath
 
 __all__ = ["atomic_output", "check_output", "error_code", "io_error"]
 
@@ -57,9 +57,7 @@ def io_error(error: BaseException, path: StrPath, *, writing: bool) -> RelucliEr
     if code == errno.EIO:
         return StorageError(f"{name}: input/output error; check the disk")
     if code in _REFUSED:
-        return refused(
-            f"{name}: {_REFUSED[code]}; {'choose another folder' if writing else 'make it readable'}"
-        )
+        return refused(f"{name}: {_REFUSED[code]}; {'choose another folder' if writing else 'make it readable'}")
     if code == errno.ENOENT and not writing:
         return InputError(f"{name}: no such file; check its name")
     if code == errno.EAGAIN:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.errors import DataError
-from relucli.storage.schema import printable
+from relucli.errors import DataError, printable
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from relucli.errors import DataError, InputError
+from relucli.errors import DataError, InputError, printable
 from relucli.storage.atomic import error_code, io_error
 from relucli.storage.columns import (
     FiniteRows,
@@ -25,7 +25,7 @@ from relucli.storage.columns import (
     read_column,
 )
 from relucli.storage.hdf5 import find_dataset, open_file, reading
-from relucli.storage.schema import DATASET, INPUTS, LABELS, StrPath, is_ours, printable
+from relucli.storage.schema import DATASET, INPUTS, LABELS, StrPath, is_ours
 from relucli.storage.writer import DatasetWriter, shard_paths
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span, block_rows, blocks
@@ -233,9 +233,7 @@ class MemoryRows(FiniteRows):
     _lasting = block
 
 
-def open_dataset(
-    paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, labels: str = LABELS
-) -> StoredRows:
+def open_dataset(paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, labels: str = LABELS) -> StoredRows:
     """Open HDF5 files, in the order given, as one dataset.
 
     Parameters

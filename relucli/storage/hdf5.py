@@ -11,9 +11,9 @@ from typing import Any
 
 import h5py
 
-from relucli.errors import DataError, InputError, RelucliError
+from relucli.errors import DataError, InputError, RelucliError, printable
 from relucli.storage.atomic import error_code, io_error
-from relucli.storage.schema import FORMAT_VERSION, Provenance, StrPath, printable
+from relucli.storage.schema import FORMAT_VERSION, Provenance, StrPath
 
 __all__ = ["create_file", "create_group", "find_dataset", "open_file", "reading"]
 
@@ -52,9 +52,7 @@ def _open_error(error: Exception, name: str) -> RelucliError:
         return DataError(f"{name}: not an HDF5 file; convert it to HDF5 first")
     sizes = re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", text)
     if sizes:
-        return DataError(
-            f"{name}: truncated HDF5 file, {sizes[1]} of {sizes[2]} bytes; copy or make it again"
-        )
+        return DataError(f"{name}: truncated HDF5 file, {sizes[1]} of {sizes[2]} bytes; copy or make it again")
     return DataError(f"{name}: damaged HDF5 file; copy or make it again")
 
 
@@ -74,9 +72,7 @@ def reading(where: str, what: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         if error_code(error) is not None:
             raise io_error(error, where, writing=False) from error
-        raise DataError(
-            f"{where}: {printable(what)} cannot be read (damaged file?); copy or make it again"
-        ) from error
+        raise DataError(f"{where}: {printable(what)} cannot be read (damaged file?); copy or make it again") from error
 
 
 def find_dataset(file: Any, where: str, name: str, hint: str) -> Any:

@@ -11,17 +11,17 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from relucli.errors import DataError
+from relucli.errors import DataError, printable
 from relucli.network import ReluNetwork
 from relucli.storage.atomic import atomic_output
 from relucli.storage.hdf5 import create_file, create_group, find_dataset, open_file, reading
-from relucli.storage.schema import MOMENTS, NETWORK, Provenance, StrPath, is_ours, printable
+from relucli.storage.schema import MOMENTS, NETWORK, Provenance, StrPath, is_ours
 
 __all__ = ["MomentsFile", "NetworkFile", "read_moments", "read_network", "write_moments", "write_network"]
 
 # The standard errors of a network, by the array that each belongs to.
 _ERRORS = {
-    "weight_errors": "weights",
+    "weight_errors": "coefficients",  # one angle for each row of weights
     "coefficient_errors": "coefficients",
     "bias_errors": "biases",
     "linear_errors": "linear",
@@ -36,8 +36,8 @@ class NetworkFile:
     ----------
     network : ReluNetwork
     errors : dict of ndarray
-        Standard errors, of the shapes of what they belong to, nan where unknown: any of ``weight_errors``,
-        ``coefficient_errors``, ``bias_errors``, ``linear_errors``.
+        Standard errors, nan where unknown: any of ``weight_errors`` (k,), the root mean square angle of each row of
+        weights in radians, ``coefficient_errors`` (k,), ``bias_errors`` (k,) and ``linear_errors`` (d,).
     path : dict of ndarray
         Columns of equal length, a row for each model considered: ``neurons``, ``validation_mse`` and others.
     diagnostics : dict
@@ -104,14 +104,12 @@ def write_network(
     OutputError, StorageError
         As `relucli.storage.atomic.atomic_output`.
     """
-    known = {
-        name: np.asarray(value, np.float64) for name, value in (errors or {}).items() if value is not None
-    }
+    known = {name: np.asarray(value, np.float64) for name, value in (errors or {}).items() if value is not None}
     for name, array in known.items():
         if array.shape != getattr(network, _ERRORS[name]).shape:
             raise ValueError(f"{name} has shape {array.shape}, unlike {_ERRORS[name]}")
     with atomic_output(path, force) as temporary, create_file(temporary, NETWORK, provenance) as file:
-        for name in _ERRORS.values():
+        for name in ("weights", "coefficients", "biases", "linear"):
             _write_array(file, name, getattr(network, name))
         file.attrs["offset"] = network.offset
         for name, array in known.items():
@@ -162,9 +160,7 @@ def read_network(path: StrPath) -> NetworkFile:
             raise DataError(f"{where}: {error}; correct it or make it again") from error
         if provenance is None:
             return NetworkFile(network, errors)
-        return NetworkFile(
-            network, errors, _table(file, where), _json(file, where, "diagnostics"), provenance
-        )
+        return NetworkFile(network, errors, _table(file, where), _json(file, where, "diagnostics"), provenance)
 
 
 def write_moments(
@@ -208,7 +204,9 @@ def read_moments(path: StrPath) -> MomentsFile:
             provenance = Provenance.read(file)
             fingerprint = str(file.attrs["fingerprint"])
         with reading(where, "moments"):
-            names, scalars = list(file["moments"]), dict(file["moments"].attrs)
+            names: list[str] = []
+            file["moments"].visititems(lambda name, item: names.append(name) if hasattr(item, "shape") else None)
+            scalars = dict(file["moments"].attrs)
         arrays = {name: _finite(file, where, f"moments/{name}") for name in names}
         arrays |= {name: np.asarray(value) for name, value in scalars.items()}
         return MomentsFile(arrays, _json(file, where, "settings"), fingerprint, provenance)
@@ -246,9 +244,7 @@ def _array(file: Any, where: str, name: str, shape: tuple[int | None, ...] | Non
             raise DataError(f"{where}: {printable(name)} does not hold real numbers; make the file again")
         if shape is not None and not _matches(data.shape, shape):
             wanted = ", ".join("any" if size is None else str(size) for size in shape)
-            raise DataError(
-                f"{where}: {name} has shape {data.shape}, but must have ({wanted}); make the file again"
-            )
+            raise DataError(f"{where}: {name} has shape {data.shape}, but must have ({wanted}); make the file again")
         array: NDArray[Any] = np.asarray(data[()])
     return array
 

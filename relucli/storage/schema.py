@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from relucli import __version__
-from relucli.errors import DataError
+from relucli.errors import DataError, printable
 from relucli.streaming.blocks import block_rows
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "StrPath",
     "chunk_rows",
     "is_ours",
-    "printable",
 ]
 
 DATASET = "relucli-dataset"
@@ -55,14 +54,6 @@ def chunk_rows(dim: int, itemsize: int) -> int:
     """
     fit = max(1, CHUNK_BYTES // (dim * itemsize))
     return int(min(2 ** (fit.bit_length() - 1), block_rows(dim)))
-
-
-def printable(text: StrPath) -> str:
-    """A path or name on one line: characters that could steer a terminal are written as escapes."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in os.fsdecode(text)
-    )
 
 
 @dataclass(frozen=True)

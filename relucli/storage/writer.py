@@ -133,9 +133,7 @@ class DatasetWriter:
 
     def _column(self, file: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
         chunk = min(shape[0], chunk_rows(int(np.prod(shape[1:], dtype=int)), dtype.itemsize))
-        return file.create_dataset(
-            name, shape, dtype, chunks=(chunk, *shape[1:]), fletcher32=True, track_times=False
-        )
+        return file.create_dataset(name, shape, dtype, chunks=(chunk, *shape[1:]), fletcher32=True, track_times=False)
 
     def __enter__(self) -> Self:
         return self

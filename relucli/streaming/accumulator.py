@@ -88,9 +88,7 @@ class Joint(Accumulator):
 
     def __init__(self, parts: dict[str, Accumulator]) -> None:
         self.parts = parts
-        self.sums = {
-            f"{name}/{key}": total for name, part in parts.items() for key, total in part.sums.items()
-        }
+        self.sums = {f"{name}/{key}": total for name, part in parts.items() for key, total in part.sums.items()}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every sum."""

@@ -94,9 +94,7 @@ class TestData:
         refused(reader.format("data.h5 a.h5"), message, 65)
 
     def test_another_kind_of_file(self, refused, pipeline, reader):
-        message = (
-            "net.h5: a relucli-network file where a relucli-dataset file is wanted; check the order of files"
-        )
+        message = "net.h5: a relucli-network file where a relucli-dataset file is wanted; check the order of files"
         refused(reader.format("net.h5"), message, 65)
 
 
@@ -108,8 +106,7 @@ def test_damaged_data(refused, pipeline):
     content[offset + 3] ^= 16
     Path("data.h5").write_bytes(content)
     message = (
-        f"data.h5: x rows 0 to {rows - 1} cannot be read (checksum or filter failure); "
-        "copy or make the file again"
+        f"data.h5: x rows 0 to {rows - 1} cannot be read (checksum or filter failure); copy or make the file again"
     )
     refused("evaluate net.h5 data.h5", message, 65)
 
@@ -147,9 +144,7 @@ class TestOutput:
     def test_in_a_folder_that_is_not_writable(self, refused, pipeline, monkeypatch, line):
         Path("locked").mkdir()
         access = os.access
-        monkeypatch.setattr(
-            "os.access", lambda path, *a, **k: str(path) != "locked" and access(path, *a, **k)
-        )
+        monkeypatch.setattr("os.access", lambda path, *a, **k: str(path) != "locked" and access(path, *a, **k))
         message = "locked/out.h5: folder locked is not writable; choose another folder"
         refused(line.format("locked/out.h5"), message, 73)
 
@@ -251,9 +246,7 @@ def test_what_is_not_a_network(refused, pipeline, foreign):
     foreign("a.h5", weights=2 * np.eye(4), coefficients=np.ones(4))
     message = "a.h5: row 0 of weights is not of unit length; correct it or make it again"
     refused("evaluate a.h5 test.h5", message, 65)
-    message = (
-        "data.h5: a relucli-dataset file where a relucli-network file is wanted; check the order of files"
-    )
+    message = "data.h5: a relucli-dataset file where a relucli-network file is wanted; check the order of files"
     refused("evaluate data.h5 test.h5", message, 65)
     refused("generate b.h5 --samples 9 --teacher data.h5", message, 65)
 
@@ -276,9 +269,7 @@ def test_moments_of_other_data(refused, cli, pipeline):
 
 
 def test_moments_that_are_not(refused, pipeline):
-    message = (
-        "net.h5: a relucli-network file where a relucli-moments file is wanted; check the order of files"
-    )
+    message = "net.h5: a relucli-network file where a relucli-moments file is wanted; check the order of files"
     refused("learn data.h5 -o out.h5 --moments net.h5", message, 65)
     refused("learn data.h5 -o out.h5 --moments a.h5", "a.h5: no such file; check its name", 66)
 

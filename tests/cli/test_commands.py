@@ -31,9 +31,7 @@ def types(values, **expected):
 
 
 def test_generate_tells_what_it_made(cli, folder):
-    values = cli(
-        "generate data.h5 --samples 1e3 --dim 3 --neurons 2 --family close --separation 0.2 --json"
-    ).json
+    values = cli("generate data.h5 --samples 1e3 --dim 3 --neurons 2 --family close --separation 0.2 --json").json
     assert values.pop("seconds") > 0
     assert values == {
         "samples": 1000,
@@ -47,9 +45,7 @@ def test_generate_tells_what_it_made(cli, folder):
 
 
 def test_generate_plants_what_is_asked_for(cli, folder):
-    line = (
-        "generate data.h5 --samples 9 --dim 4 --neurons 8 --family alternating --teacher-out t.h5 --bias 0.5"
-    )
+    line = "generate data.h5 --samples 9 --dim 4 --neurons 8 --family alternating --teacher-out t.h5 --bias 0.5"
     assert cli(line).status == 0
     network = read_network("t.h5").network
     assert sorted(network.coefficients) == [-1] * 4 + [1] * 4
@@ -206,15 +202,11 @@ def test_a_neuron_that_was_not_found_is_in_the_table(cli, pipeline, foreign):
     done = cli("evaluate one.h5 test.h5 --teacher teacher.h5")
     assert "not recovered" in done.stdout
     matches = cli("evaluate one.h5 test.h5 --teacher teacher.h5 --json").json["matches"]
-    assert {"student": None, "angle": None}.items() <= next(
-        m for m in matches if m["student"] is None
-    ).items()
+    assert {"student": None, "angle": None}.items() <= next(m for m in matches if m["student"] is None).items()
 
 
 def test_several_files_are_one_dataset(cli, pipeline):
-    shards = cli(
-        "generate s.h5 --samples 4000 --dim 4 --neurons 2 --noise 0.1 --seed 5 --shards 3 --json"
-    ).json
+    shards = cli("generate s.h5 --samples 4000 --dim 4 --neurons 2 --noise 0.1 --seed 5 --shards 3 --json").json
     whole = cli("evaluate net.h5 data.h5 --json").json
     parts = cli(f"evaluate net.h5 {' '.join(shards['paths'])} --json").json
     assert whole.pop("seconds") != parts.pop("seconds")

@@ -65,6 +65,4 @@ def test_orders():
     for text in ("", "1,", "1;2", "-1", "2.5"):
         with pytest.raises(UsageError) as caught:
             parse_orders(text)
-        assert (
-            str(caught.value) == f"--orders {text}: pass whole numbers with commas between them, like 1,2,4,6"
-        )
+        assert str(caught.value) == f"--orders {text}: pass whole numbers with commas between them, like 1,2,4,6"

@@ -67,14 +67,10 @@ def test_costs_after_a_drop_are_those_of_what_is_left(seed):
     np.testing.assert_allclose(surgeon.costs(), rise, rtol=1e-5)
     surgeon.drop(2)  # what was neuron 3
     theta = constrained(F, y, 3, {1, 3})[1]
-    np.testing.assert_allclose(
-        np.append(surgeon.student.beta.ravel(), surgeon.student.linear), theta, atol=1e-5
-    )
+    np.testing.assert_allclose(np.append(surgeon.student.beta.ravel(), surgeon.student.linear), theta, atol=1e-5)
 
 
-@given(
-    st.integers(0, 2**32 - 1), st.floats(0.1, 10) | st.floats(-10, -0.1), st.integers(0, 3), st.integers(0, 3)
-)
+@given(st.integers(0, 2**32 - 1), st.floats(0.1, 10) | st.floats(-10, -0.1), st.integers(0, 3), st.integers(0, 3))
 def test_neurons_on_one_line_merge_without_loss(seed, ratio, i, j):
     rng = np.random.default_rng(seed)
     s, x = random_student(rng, 4, 3), rng.standard_normal((30, 3))

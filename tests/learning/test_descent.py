@@ -16,9 +16,7 @@ def on(x, y):
 def planted(seed, m=3, p=5, n=600, linear=True):
     rng = np.random.default_rng(seed)
     v = rng.standard_normal(p) if linear else np.zeros(p)
-    truth = Student(
-        rng.standard_normal((m, p)), rng.choice([-1.0, 1.0], m), v, free(p) if linear else free(0)
-    )
+    truth = Student(rng.standard_normal((m, p)), rng.choice([-1.0, 1.0], m), v, free(p) if linear else free(0))
     x = rng.standard_normal((n, p))
     nearby = truth.moved(0.1 * rng.standard_normal(truth.parameters))
     return truth, nearby, x, truth(x), rng
@@ -75,9 +73,7 @@ def test_it_stops_where_hardly_anything_is_left_to_gain(seed):
     fit = descend(on(x, y + 0.3 * rng.standard_normal(600)), start)
     q = fit.quadratic
     assert fit.converged
-    assert (
-        q.gradient @ np.linalg.solve(q.normal, q.gradient) < 0.05 * fit.student.parameters * q.noise_variance
-    )
+    assert q.gradient @ np.linalg.solve(q.normal, q.gradient) < 0.05 * fit.student.parameters * q.noise_variance
     assert fit.mse == pytest.approx(0.09, rel=0.4)
 
 
@@ -118,9 +114,7 @@ def test_normal_equations_are_kept_where_little_changes_and_new_at_the_end(noise
     fit = descend(evaluate, start, tolerance=1e-6)
     assert any(calls)
     assert fit.quadratic.fresh
-    np.testing.assert_allclose(
-        fit.quadratic.normal, normal_equations(x, y, fit.student).normal, rtol=1e-12, atol=1e-12
-    )
+    np.testing.assert_allclose(fit.quadratic.normal, normal_equations(x, y, fit.student).normal, rtol=1e-12, atol=1e-12)
 
 
 def test_steps_are_bounded():

@@ -17,9 +17,7 @@ from relucli.synthesis import plant
 
 def value(net, x):
     z = np.einsum("nd,kd->nk", x, net.weights) + net.biases
-    return (
-        np.einsum("nk,k->n", np.where(z > 0, z, 0.0), net.coefficients) + np.dot(x, net.linear) + net.offset
-    )
+    return np.einsum("nk,k->n", np.where(z > 0, z, 0.0), net.coefficients) + np.dot(x, net.linear) + net.offset
 
 
 def relative_error(found, truth, mean=0.0, root=None):
@@ -81,9 +79,7 @@ def test_biases_are_recovered_exactly(seed):
 
 def shape(d):
     rng = np.random.default_rng(8)
-    return 0.5 * rng.standard_normal(d), np.linalg.qr(rng.standard_normal((d, d)))[0] * np.geomspace(
-        0.3, 3, d
-    )
+    return 0.5 * rng.standard_normal(d), np.linalg.qr(rng.standard_normal((d, d)))[0] * np.geomspace(0.3, 3, d)
 
 
 def test_networks_of_shifted_and_scaled_inputs_are_recovered_exactly():
@@ -154,16 +150,10 @@ def test_errors_cover_the_truth():
 def test_results_are_the_same_to_the_bit_for_any_workers_and_memory(monkeypatch, noise):
     monkeypatch.setattr(partition, "BLOCK_BYTES", 256 * 8 * 6)
     _, rows = planted("random", 6, 2, 3500, noise, seed=6)
-    runs = [
-        learn(rows, LearnOptions(2, seed=3), Engine(w, m * 2**20)) for w, m in ((1, 512), (2, 512), (3, 64))
-    ]
+    runs = [learn(rows, LearnOptions(2, seed=3), Engine(w, m * 2**20)) for w, m in ((1, 512), (2, 512), (3, 64))]
     for name in ("weights", "coefficients", "biases", "linear"):
-        assert all(np.array_equal(getattr(r.network, name), getattr(runs[0].network, name)) for r in runs), (
-            name
-        )
-    assert (
-        len({r.noise_std for r in runs}) == len({r.path for r in runs}) == len({r.passes for r in runs}) == 1
-    )
+        assert all(np.array_equal(getattr(r.network, name), getattr(runs[0].network, name)) for r in runs), name
+    assert len({r.noise_std for r in runs}) == len({r.path for r in runs}) == len({r.passes for r in runs}) == 1
 
 
 def test_rows_beyond_the_pilot_are_used_for_the_last_digits():

@@ -20,9 +20,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 def student(rng, m, p, free):
     linear = rng.standard_normal(p)
-    return Student(
-        rng.standard_normal((m, p)), rng.choice([-1.0, 1.0], m), linear, np.asarray(free, dtype=np.intp)
-    )
+    return Student(rng.standard_normal((m, p)), rng.choice([-1.0, 1.0], m), linear, np.asarray(free, dtype=np.intp))
 
 
 def data(rng, n, d, bias=False):
@@ -35,11 +33,7 @@ def value(s, x):
 
 def features(s, x):
     """One column for each parameter, written down parameter by parameter."""
-    columns = [
-        sign * (x @ b > 0) * x[:, i]
-        for sign, b in zip(s.signs, s.beta, strict=True)
-        for i in range(x.shape[1])
-    ]
+    columns = [sign * (x @ b > 0) * x[:, i] for sign, b in zip(s.signs, s.beta, strict=True) for i in range(x.shape[1])]
     return np.column_stack([*columns, *(x[:, i] for i in s.free)])
 
 

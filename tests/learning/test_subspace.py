@@ -71,10 +71,7 @@ def test_moments_that_were_not_taken_are_asked_for():
     _, x, y = planted("random", 3, 1, 500, 0)
     with pytest.raises(UsageError) as caught:
         estimate_subspace(taken(x, y, slices=0), "sliced", "auto", 2)
-    assert (
-        str(caught.value)
-        == "there are no slice moments to find the subspace from; take them with --slices 16"
-    )
+    assert str(caught.value) == "there are no slice moments to find the subspace from; take them with --slices 16"
     with pytest.raises(UsageError) as caught:
         estimate_subspace(taken(x, y, contractions=0), "both", "auto", 2)
     assert str(caught.value) == "there are no contracted moments; take them with --contractions 8"

@@ -32,9 +32,7 @@ def test_base_sums_are_those_of_a_loop_over_rows():
     base.update(Block(x[5:], y[5:], 5))
     z, label = x @ g.T - offsets, y - 0.4
     np.testing.assert_allclose(base.sums["y"], [9, sum(label), sum(label**2)], rtol=1e-13)
-    np.testing.assert_allclose(
-        base.sums["yx"], sum(t * (row - shift) for t, row in zip(label, x, strict=True))
-    )
+    np.testing.assert_allclose(base.sums["yx"], sum(t * (row - shift) for t, row in zip(label, x, strict=True)))
     np.testing.assert_allclose(base.sums["z"], [(z**i).sum(axis=0) for i in range(5)])
 
 
@@ -74,6 +72,11 @@ def test_the_pilot_may_be_a_small_part_of_the_rows(monkeypatch):
     one, two = (taken(x, y, Engine(workers)) for workers in (1, 2))
     np.testing.assert_allclose(one.covariance, np.cov(x.T, bias=True))
     assert one.label_variance == pytest.approx(y.var())
+    np.testing.assert_allclose(one.first, (x - x.mean(axis=0)).T @ (y - y.mean()) / 2000, rtol=1e-10)
+    z = x @ one._base.directions.T
+    z -= z.mean(axis=0)
+    assert abs(one._base.sums["z"][1] / 2000).max() > 0.1  # what the pilot took for the mean is far off
+    np.testing.assert_allclose(one.kurtosis, (z**4).mean(axis=0) / z.var(axis=0) ** 2 - 3, rtol=1e-9)
     assert all(np.array_equal(one.arrays()[key], two.arrays()[key]) for key in one.arrays())
     assert PILOT_ROWS == 65_536
 
@@ -252,9 +255,7 @@ def test_dependent_columns_are_refused(mix):
 
 def test_an_indefinite_covariance_says_whether_rows_are_too_few():
     matrix = np.eye(4) - 0.3
-    with pytest.raises(
-        DataError, match=r"^the covariance of x is singular: 3 rows are too few for 4 columns"
-    ):
+    with pytest.raises(DataError, match=r"^the covariance of x is singular: 3 rows are too few for 4 columns"):
         cholesky_root(matrix, 3)
     with pytest.raises(DataError, match=r"^the covariance of x is singular: columns depend on each other"):
         cholesky_root(matrix, 300)

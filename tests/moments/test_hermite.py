@@ -13,9 +13,7 @@ Z = np.linspace(-5, 5, 41)
 @pytest.mark.parametrize("order", range(13))
 def test_hermite_is_that_of_numpy(order):
     expected = hermite_e.hermeval(Z, np.eye(order + 1)[order])
-    np.testing.assert_allclose(
-        hermite(order, Z), expected, rtol=1e-12, atol=1e-9 * math.factorial(order // 2)
-    )
+    np.testing.assert_allclose(hermite(order, Z), expected, rtol=1e-12, atol=1e-9 * math.factorial(order // 2))
 
 
 @pytest.mark.parametrize("order", range(1, 12))

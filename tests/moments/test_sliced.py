@@ -43,9 +43,7 @@ def test_a_slice_that_no_row_of_a_block_falls_into_is_left_alone():
     assert found.sums["xx"].ravel().tolist() == [0, 0, 25, 0]
 
 
-labels = hnp.arrays(
-    np.float64, st.integers(1, 80), elements=st.one_of(st.floats(-1e6, 1e6), st.integers(0, 3))
-)
+labels = hnp.arrays(np.float64, st.integers(1, 80), elements=st.one_of(st.floats(-1e6, 1e6), st.integers(0, 3)))
 
 
 @given(labels, st.integers(0, 20))
@@ -89,9 +87,7 @@ def test_slices_of_one_neuron_are_truncated_normals(seed):
     for m, c, a, b, count in zip(means, covariances, ends[:-1], ends[1:], moments.slice_count, strict=True):
         share = norm.cdf(b) - norm.cdf(a)
         assert abs(count - n * share) < 6 * np.sqrt(n * share)
-        ez, ez2, ez4 = (
-            quad(lambda z, i=i: z**i * norm.pdf(z), max(a, -12), min(b, 12))[0] / share for i in (1, 2, 4)
-        )
+        ez, ez2, ez4 = (quad(lambda z, i=i: z**i * norm.pdf(z), max(a, -12), min(b, 12))[0] / share for i in (1, 2, 4))
         bar = 6 / np.sqrt(count)
         along, across = w[:, 0] @ m, w[:, 1:].T @ m
         assert abs(along - ez) < bar * np.sqrt(ez2 - ez**2)

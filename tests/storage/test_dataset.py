@@ -229,9 +229,7 @@ def test_a_flipped_bit_is_noticed(folder, provenance, sample, flip, name, chunk,
     with DatasetWriter("a.h5", 1000, 3, provenance=provenance) as writer:
         writer.append(*sample)
     flip("a.h5", name, chunk)
-    message = (
-        f"a.h5: {name} rows {rows} cannot be read (checksum or filter failure); copy or make the file again"
-    )
+    message = f"a.h5: {name} rows {rows} cannot be read (checksum or filter failure); copy or make the file again"
     refused("a.h5", DataError, message)
 
 

@@ -48,7 +48,7 @@ def test_a_network_returns_from_its_file(folder, neurons, dim):
 def test_errors_path_and_diagnostics_return(folder):
     errors = {
         "coefficient_errors": np.array([0.1, np.nan]),
-        "weight_errors": np.full((2, 3), 0.2),
+        "weight_errors": np.full(2, 0.2),
         "bias_errors": None,
         "linear_errors": np.zeros(3),
     }
@@ -86,9 +86,7 @@ def test_what_a_foreign_network_lacks_is_zero(foreign):
 def test_results_are_the_same_to_the_bit_at_another_time(folder):
     for name in "ab":
         time.sleep(1.1 - time.time() % 1 if name == "b" else 0)
-        write_network(
-            f"{name}-net.h5", network(), provenance=MADE, table={"neurons": [2]}, diagnostics={"a": 1}
-        )
+        write_network(f"{name}-net.h5", network(), provenance=MADE, table={"neurons": [2]}, diagnostics={"a": 1})
         write_moments(f"{name}-mom.h5", {"mean": np.ones(3), "count": np.array(3.0)}, {"a": 1}, "f", MADE)
     for kind in ("net", "mom"):
         assert Path(f"a-{kind}.h5").read_bytes() == Path(f"b-{kind}.h5").read_bytes()
@@ -162,9 +160,7 @@ def test_files_of_another_kind_or_version(foreign, read):
         f"a.h5: a relucli-dataset file where a {kind} file is wanted; check the order of files",
     )
     path = foreign("a.h5", {"format": kind, "format_version": 9})
-    refused(
-        lambda: read(path), "a.h5: format version 9, but relucli 0.1.0 reads up to 1; install a newer relucli"
-    )
+    refused(lambda: read(path), "a.h5: format version 9, but relucli 0.1.0 reads up to 1; install a newer relucli")
 
 
 @pytest.mark.parametrize("read", [read_network, read_moments])
@@ -190,9 +186,7 @@ def test_a_file_that_is_no_moments_file(foreign):
         ),
         max_size=4,
     ),
-    st.dictionaries(
-        st.text(), st.integers() | st.floats(allow_nan=False) | st.text() | st.booleans() | st.none()
-    ),
+    st.dictionaries(st.text(), st.integers() | st.floats(allow_nan=False) | st.text() | st.booleans() | st.none()),
     st.text("0123456789abcdef"),
 )
 def test_moments_return_from_their_file(arrays, settings, fingerprint):
@@ -218,9 +212,7 @@ def test_moments_that_are_not_finite(folder, value):
 def test_a_flipped_bit_is_noticed(folder, flip, name):
     write_moments("m.h5", {"mean": np.ones(5)}, {"slices": 16}, "f", MADE)
     flip("m.h5", name)
-    refused(
-        lambda: read_moments("m.h5"), f"m.h5: {name} cannot be read (damaged file?); copy or make it again"
-    )
+    refused(lambda: read_moments("m.h5"), f"m.h5: {name} cannot be read (damaged file?); copy or make it again")
 
 
 def test_a_flipped_bit_in_a_network_is_noticed(folder, flip):

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relucli import __version__
-from relucli.storage.schema import Provenance, chunk_rows, printable
+from relucli.errors import printable
+from relucli.storage.schema import Provenance, chunk_rows
 from relucli.streaming.blocks import block_rows
 
 

@@ -19,9 +19,7 @@ def test_block_is_the_largest_power_of_two_within_4_mib_and_its_limits(dim):
     assert step == 16384 or 2 * step * 8 * dim > 4 * 2**20
 
 
-@pytest.mark.parametrize(
-    ("dim", "step"), [(1, 16384), (32, 16384), (33, 8192), (100, 4096), (8192, 64), (10**6, 64)]
-)
+@pytest.mark.parametrize(("dim", "step"), [(1, 16384), (32, 16384), (33, 8192), (100, 4096), (8192, 64), (10**6, 64)])
 def test_block_rows_are_pinned(dim, step):
     assert block_rows(dim) == step
     assert group_rows(dim) == 4 * step

@@ -97,9 +97,7 @@ def same(a, b):
 def test_sums_are_the_same_to_the_bit_however_they_are_taken(tmp_path, data, kind, dtype):
     x, y = data[0].astype(dtype), data[1]
     reference = Engine().fold(Gram(DIM), MemoryRows(x, y))
-    np.testing.assert_allclose(
-        reference.sums["xx"], x.T.astype(float) @ x.astype(float), rtol=1e-12, atol=1e-9
-    )
+    np.testing.assert_allclose(reference.sums["xx"], x.T.astype(float) @ x.astype(float), rtol=1e-12, atol=1e-9)
     assert reference.sums["count"] == 1500
     rows = rows_in(kind, tmp_path, x, y)
     for workers in (1, 2, 3, 8):
@@ -212,12 +210,8 @@ def test_the_memory_that_a_refusal_asks_for_is_enough_and_a_mebibyte_less_is_not
     empty = Gram(1, scratch, size)
     with pytest.raises(UsageError) as caught:
         Engine(memory=0)._executor(empty, rows)
-    need = int(
-        re.fullmatch(r"--memory 0MiB is too small for this pass: it takes (\d+)MiB", str(caught.value))[1]
-    )
+    need = int(re.fullmatch(r"--memory 0MiB is too small for this pass: it takes (\d+)MiB", str(caught.value))[1])
     Engine(memory=need * 2**20)._executor(empty, rows)
     with pytest.raises(UsageError):
         Engine(memory=(need - 1) * 2**20)._executor(empty, rows)
-    assert (
-        need * 2**20 >= empty.nbytes * (math.ceil(math.log2(len(partition.groups(samples, 1)))) + 2) + scratch
-    )
+    assert need * 2**20 >= empty.nbytes * (math.ceil(math.log2(len(partition.groups(samples, 1)))) + 2) + scratch
