@@ -22,7 +22,7 @@ from relucli.learning.subspace import Method, Subspace, Whitening, estimate_subs
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
 from relucli.network import ReluNetwork
 from relucli.storage.dataset import MemoryRows, pilot
-from relucli.streaming.executors import SerialExecutor, ThreadExecutor
+from relucli.streaming.executors import Executor, SerialExecutor, ThreadExecutor
 from relucli.streaming.fold import Engine, Rows
 
 __all__ = ["Discovery", "LearnOptions", "Learned", "learn"]
@@ -32,6 +32,8 @@ ROUNDS = 3
 HELD_OUT = 5
 SCARCE = 30
 PILOT_WORK = 20_000_000_000
+PILOT_BYTES = 128 * 2**20
+PILOT_COPIES = 3
 Discovery = Literal["auto", "overcomplete", "iterative"]
 
 
@@ -121,43 +123,42 @@ def _default_moments(options: LearnOptions) -> MomentSettings:
     )
 
 
-def _projected(student: Student, basis: Array, bias: bool) -> Student:
-    """The student on the span of a basis, as near as it allows."""
-    back = np.linalg.pinv(lifting(basis, bias)).T
-    size = back.shape[1]
-    return Student(student.beta @ back, student.signs, student.linear @ back, np.arange(size, dtype=np.intp))
-
-
-def _discover(
-    split: Split,
-    basis: Array,
-    most: int,
-    options: LearnOptions,
-    turn: int,
-    workers: int,
-    warm: Student | None = None,
-) -> Path:
-    """The best model of each size over a few starts, and a student known already, on rows projected to the span."""
+def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn: int, workers: int) -> Path:
+    """The best model of each size over a few starts, on rows projected to the span."""
     route = iterative if options.discovery == "iterative" else overcomplete
     p = basis.shape[1] + options.bias
     used = min(len(split.y), max(6000, 40 * p * (width(most) + 1)))
     step = len(split.y) // used
-    x = np.asfortranarray(augmented(split.x @ basis, options.bias))
-    fewer_x, fewer_y = np.asfortranarray(x[::step]), split.y[::step]
+    x = np.asfortranarray(augmented(split.x[::step] @ basis, options.bias))
+    y = split.y[::step]
 
     def start(index: int) -> Path:
-        rng = np.random.default_rng([options.seed, 3, turn, index])
-        return route(fewer_x, fewer_y, most, options.bias, rng)
+        return route(x, y, most, options.bias, np.random.default_rng([options.seed, 3, turn, index]))
 
-    executor = ThreadExecutor(workers) if workers > 1 else SerialExecutor()
-    paths = list(executor.map(start, range(options.starts)))
-    path = {m: min((path[m] for path in paths), key=lambda fit: fit.quadratic.loss) for m in paths[0]}
-    if warm is not None and warm.neurons:
-        known = descend(lambda s, stale: normal_equations(x, split.y, s, stale), _projected(warm, basis, options.bias))
-        if known.mse < path[warm.neurons].mse:
-            path[warm.neurons] = known
-    doubtful = [m for m in path if clearly_needed(path) <= m <= clearly_needed(path) + 2]
-    return path | dict(zip(doubtful, executor.map(lambda m: rescaled(x, split.y, path[m]), doubtful), strict=True))
+    paths = list(_executor(workers).map(start, range(options.starts)))
+    return {m: min((path[m] for path in paths), key=lambda fit: fit.quadratic.loss) for m in paths[0]}
+
+
+def _executor(workers: int) -> Executor:
+    return ThreadExecutor(workers) if workers > 1 else SerialExecutor()
+
+
+def _at_best_scale(path: Path, split: Split, basis: Array, bias: bool, workers: int) -> Path:
+    """The path with its models of doubtful size refitted to all rows at the best scale of their close pairs."""
+    x = np.asfortranarray(augmented(split.x @ basis, bias))
+    least = clearly_needed(path)
+    doubtful = [m for m in path if least <= m <= least + 2]
+    refits = _executor(workers).map(lambda m: rescaled(x, split.y, path[m]), doubtful)
+    return path | dict(zip(doubtful, refits, strict=True))
+
+
+def _on_span(student: Student, split: Split, basis: Array, bias: bool) -> Fit:
+    """A student refitted on a span."""
+    back = np.linalg.pinv(lifting(basis, bias)).T
+    free = np.arange(back.shape[1], dtype=np.intp)
+    near = Student(student.beta @ back, student.signs, student.linear @ back, free)
+    x = np.asfortranarray(augmented(split.x @ basis, bias))
+    return descend(lambda s, stale: normal_equations(x, split.y, s, stale), near)
 
 
 def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine) -> Array:
@@ -186,13 +187,18 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
     other than the error of the span among them, can be told apart in a second.
     """
     path = _discover(split, basis, most, options, 0, engine.workers)
+    path = _at_best_scale(path, split, basis, options.bias, engine.workers)
     selection = select(path, basis, split, options.bias, engine)
     for turn in range(1, ROUNDS):
         if selection.exact:
             break
         basis = _refined_basis(selection.fit, split, options, engine)
-        path = _discover(split, basis, most, options, turn, engine.workers, selection.fit.student)
-        if not promises_more(path, basis, split, options.bias, selection):
+        known = _on_span(selection.fit.student, split, basis, options.bias)
+        path = _discover(split, basis, most, options, turn, engine.workers)
+        m = known.student.neurons
+        path[m] = min(known, path.get(m, known), key=lambda fit: fit.mse)
+        path = _at_best_scale(path, split, basis, options.bias, engine.workers)
+        if not promises_more(path, known, basis, split, options.bias):
             break
         again = select(path, basis, split, options.bias, engine)
         if not again.better_than(selection):
@@ -216,10 +222,20 @@ def _best_selection(x: Array, y: Array, basis: Array, most: int, options: LearnO
 
 
 def _pilot_rows(rows: Rows, most: int, options: LearnOptions, engine: Engine) -> int:
-    """Rows to choose the model on: 50 to 1000 a parameter, as many as seconds of normal equations allow."""
+    """Rows to choose the model on: 50 to 1000 a parameter, as many as seconds of normal equations and memory allow.
+
+    The number does not depend on the memory bound, so neither does the result; a bound that is too low is refused.
+    """
     parameters = (most + 1) * (rows.dim + options.bias)
     wanted = max(20_000, 50 * parameters, min(1000 * parameters, PILOT_WORK // parameters**2))
-    return int(min(rows.samples, wanted, engine.memory // (32 * rows.dim)))
+    count = min(rows.samples, wanted, max(PILOT_BYTES // (8 * rows.dim), 4 * parameters))
+    need = PILOT_COPIES * 8 * count * rows.dim
+    if need > engine.memory:
+        raise UsageError(
+            f"--memory {engine.memory // 2**20}MiB is too small to learn from this dataset: "
+            f"it takes {-(-need // 2**20)}MiB"
+        )
+    return int(count)
 
 
 def _supported(selection: Selection, y: Array, rows: Rows, options: LearnOptions) -> None:
@@ -286,6 +302,7 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed)
     # 3. neurons on the span, and their number
     x, y = pilot(rows, _pilot_rows(rows, most, options, engine))
+    engine.passes += len(y) == rows.samples
     local = replace(engine, progress=None)
     selection = _best_selection(x, y, span.basis, most, options, local)
     _supported(selection, y, rows, options)

@@ -24,6 +24,7 @@ Array = NDArray[np.float64]
 SCALES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 2.0, 4.0, 8.0, 16.0)
 CLOSE = 0.9
 ATTEMPTS = 4
+TRIAL_ROWS = 20_000
 
 
 def _pairs(student: Student) -> Iterator[tuple[Student, int, int]]:
@@ -51,7 +52,8 @@ def _rescalings(student: Student) -> Iterator[Student]:
 def rescaled(x: Array, y: Array, fit: Fit) -> Fit:
     """A fit at the best scale of its close pairs.
 
-    1. Replace D by t D for each close pair and each t of a geometric grid, and refit each for a few steps.
+    1. Replace D by t D for each close pair and each t of a geometric grid, and refit each for a few steps
+       to a part of the rows.
     2. Refit the best; repeat while that lowers the loss by more than noise would.
 
     Parameters
@@ -62,11 +64,13 @@ def rescaled(x: Array, y: Array, fit: Fit) -> Fit:
         A fit to them with a free linear part.
     """
 
-    def refit(student: Student, steps: int) -> Fit:
-        return descend(lambda s, stale: normal_equations(x, y, s, stale), student, steps=steps, tolerance=1e-4)
+    def refit(student: Student, steps: int, every: int = 1) -> Fit:
+        rows, labels = np.asfortranarray(x[::every]), y[::every]
+        return descend(lambda s, stale: normal_equations(rows, labels, s, stale), student, steps=steps, tolerance=1e-4)
 
+    every = max(1, len(y) // TRIAL_ROWS)
     for _ in range(ATTEMPTS):
-        tried = [refit(student, 5) for student in _rescalings(fit.student)]
+        tried = [refit(student, 5, every) for student in _rescalings(fit.student)]
         if not tried:
             break
         best = refit(min(tried, key=lambda f: f.quadratic.loss).student, 20)

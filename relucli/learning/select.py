@@ -170,17 +170,18 @@ def _hopeless(larger: Array, smaller: Array, fit: Fit, split: Split) -> bool:
     return bool(difference.mean() - spared > difference.std() / np.sqrt(len(difference)))
 
 
-def promises_more(path: Path, basis: Array, split: Split, bias: bool, selection: Selection) -> bool:
-    """Whether a model of a new path, though fitted on its span only, predicts better than the selection.
+def promises_more(path: Path, known: Fit, basis: Array, split: Split, bias: bool) -> bool:
+    """Whether a model of a new path predicts better than what is known already, both fitted on the same span.
 
-    With no rows held out the rows fitted to must do: any lower loss is a promise.
+    Better is by two standard errors on held-out rows.  With none held out the rows fitted to must do.
     """
     if not len(split.held_y):
-        return bool(min(fit.mse for fit in path.values()) < selection.fit.mse)
-    held, lift = augmented(split.held_x, bias), lifting(basis, bias)
+        return min(fit.mse for fit in path.values()) < (1 - 1e-3) * known.mse
+    x = augmented(split.held_x @ basis, bias)
+    now = _squares(known.student, x, split.held_y)
     for fit in path.values():
-        difference = selection.squares - _squares(fit.student.lifted(lift), held, split.held_y)
-        if difference.mean() > difference.std() / np.sqrt(len(difference)):
+        difference = now - _squares(fit.student, x, split.held_y)
+        if difference.mean() > 2 * difference.std() / np.sqrt(len(difference)):
             return True
     return False
 
