@@ -14,7 +14,7 @@ from relucli.errors import DataError, UsageError
 from relucli.learning.collapse import Path
 from relucli.learning.descent import Fit, descend
 from relucli.learning.discover import iterative, overcomplete, width
-from relucli.learning.polish import StandardErrors, polish, settle, standard_errors, to_network
+from relucli.learning.polish import StandardErrors, polish, standard_errors, to_network
 from relucli.learning.scale import rescaled
 from relucli.learning.select import Model, Selection, Split, clearly_needed, lifting, promises_more, select
 from relucli.learning.student import Student, augmented, normal_equations
@@ -188,7 +188,7 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
     """
     path = _discover(split, basis, most, options, 0, engine.workers)
     path = _at_best_scale(path, split, basis, options.bias, engine.workers)
-    selection = select(path, basis, split, options.bias, engine)
+    selection = select(path, basis, split, options.bias, options.neurons is None, engine)
     for turn in range(1, ROUNDS):
         if selection.exact:
             break
@@ -200,7 +200,7 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
         path = _at_best_scale(path, split, basis, options.bias, engine.workers)
         if not promises_more(path, known, basis, split, options.bias):
             break
-        again = select(path, basis, split, options.bias, engine)
+        again = select(path, basis, split, options.bias, options.neurons is None, engine)
         if not again.better_than(selection):
             break
         selection = again
@@ -208,7 +208,7 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
 
 
 def _best_selection(x: Array, y: Array, basis: Array, most: int, options: LearnOptions, engine: Engine) -> Selection:
-    """The selection, fitted to all pilot rows.
+    """The selection on a pilot.
 
     Where rows are few, a fit of all of them that leaves no residual is looked for first: it needs no rows held out
     to be trusted.
@@ -217,8 +217,7 @@ def _best_selection(x: Array, y: Array, basis: Array, most: int, options: LearnO
         selection = _search(Split.of(x, y, 0), basis, most, options, engine)
         if selection.exact:
             return selection
-    selection = _search(Split.of(x, y, HELD_OUT), basis, most, options, engine)
-    return replace(selection, fit=polish(MemoryRows(x, y), selection.fit.student, options.bias, engine))
+    return _search(Split.of(x, y, HELD_OUT), basis, most, options, engine)
 
 
 def _pilot_rows(rows: Rows, most: int, options: LearnOptions, engine: Engine) -> int:
@@ -259,9 +258,9 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
     1. Moments: one pass, unless they are given.
     2. Span: the few directions that the labels depend on.
     3. Neurons: discovered on a pilot of rows projected to the span; a path of models.
-       Their number: the models polished in all dimensions on the pilot and compared on held-out rows.
-    4. Coordinates: with or without a free linear part.
-    5. Polish on all rows, with standard errors.
+       Their number: the models polished in all dimensions on the pilot, with a linear part or without, and compared
+       on held-out rows.
+    4. Polish on all rows, with standard errors.
 
     Parameters
     ----------
@@ -302,15 +301,11 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed)
     # 3. neurons on the span, and their number
     x, y = pilot(rows, _pilot_rows(rows, most, options, engine))
-    engine.passes += len(y) == rows.samples
     local = replace(engine, progress=None)
     selection = _best_selection(x, y, span.basis, most, options, local)
     _supported(selection, y, rows, options)
-    # 4. coordinates
-    fit = settle(MemoryRows(x, y), selection.fit, options.bias, local)
-    # 5. polish on all rows
-    if len(y) < rows.samples:
-        fit = polish(rows, fit.student, options.bias, engine)
+    # 4. polish on all rows
+    fit = polish(rows, selection.fit.student, options.bias, engine)
     return Learned(
         network=to_network(fit.student, options.bias),
         errors=standard_errors(fit, options.bias),

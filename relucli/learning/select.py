@@ -10,7 +10,7 @@ from scipy.linalg import block_diag
 
 from relucli.learning.collapse import Path
 from relucli.learning.descent import Fit
-from relucli.learning.polish import polish
+from relucli.learning.polish import polish, settle
 from relucli.learning.student import Student, augmented
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
@@ -55,7 +55,7 @@ class Selection:
     Attributes
     ----------
     fit : Fit
-        Fitted to all pilot rows, with a free linear part.
+        Fitted to the rows that were not held out, with a linear part only if it belongs to the function.
     table : tuple of Model
     squares : ndarray
         Its squared errors on the held-out rows, when fitted to the others.
@@ -162,11 +162,11 @@ def _hopeless(larger: Array, smaller: Array, fit: Fit, split: Split) -> bool:
     """Whether a rough fit with one more neuron says that the same on all rows would not predict better.
 
     Fitted to n rows, a superfluous neuron costs about 2 p sigma^2 / n, p for its parameters and as much again for the
-    choice of its half-space; on all rows that is less.
+    choice of its half-space; on all N rows that is less, and p sigma^2 / N is saved if the linear part can be left out.
     """
     difference = larger - smaller
-    cost = 2 * fit.student.beta.shape[1] * fit.quadratic.noise_variance
-    spared = cost * (1 / fit.quadratic.samples - 1 / len(split.y))
+    cost = fit.student.beta.shape[1] * fit.quadratic.noise_variance
+    spared = cost * (2 / fit.quadratic.samples - 1 / len(split.y))
     return bool(difference.mean() - spared > difference.std() / np.sqrt(len(difference)))
 
 
@@ -186,13 +186,14 @@ def promises_more(path: Path, known: Fit, basis: Array, split: Split, bias: bool
     return False
 
 
-def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -> Selection:
+def select(path: Path, basis: Array, split: Split, bias: bool, frugal: bool, engine: Engine) -> Selection:
     """Choose the number of neurons.
 
     1. Polish upwards from the least number that is clearly needed, on a quarter of the rows first, where they are many;
        where that is not hopeless on all of them.  A fit without residual ends the search.
+       Settle whether the linear part belongs to it.
     2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean.
-    3. Take the smallest model within one standard error of the best.
+    3. Take the model of least error or, to be frugal, the smallest within one standard error of it.
 
     Parameters
     ----------
@@ -204,6 +205,8 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
         Pilot rows.
     bias : bool
         Whether there are biases.
+    frugal : bool
+        Whether fewer neurons are better, as where their number is not known.
     engine : Engine
         Runs the passes over the pilot.
     """
@@ -217,6 +220,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
         if fits and len(held) and _hopeless(rough[m], rough[m - 1], fit, split):
             break
         fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS if not fits else FEWER_STEPS)
+        fits[m] = settle(rows, fits[m], bias, engine)
         squares[m] = _squares(fits[m].student, held, split.held_y)
         if fits[m].quadratic.exact:
             table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)
@@ -224,5 +228,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
         if len(fits) > 1 and len(held) and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m):
             break
     table = _table(squares, set(fits))
-    chosen = _one_standard_error(table) if len(held) else max(fits)
+    chosen = max(fits)
+    if len(held):
+        chosen = _one_standard_error(table) if frugal else min(fits, key=lambda m: squares[m].mean())
     return Selection(fits[chosen], table, squares[chosen], False)
