@@ -128,7 +128,7 @@ def descend(
             damping = max(10 * damping, 1e-12)
         if converged or rejected > REJECTIONS:
             break
-        kept = KEPT[0] < (current.loss - moved.loss) / promise < KEPT[1]
+        kept = KEPT[0] * promise < current.loss - moved.loss < KEPT[1] * promise
         small = small + 1 if current.loss - moved.loss <= enough else 0
         student, current = trial, moved
         history.append(current.loss / current.samples)

@@ -168,7 +168,8 @@ def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine
     """
     d = split.x.shape[1]
     vectors = np.vstack([fit.student.beta, fit.student.linear])[:, :d]
-    noise = np.sqrt(fit.quadratic.noise_variance * np.mean(1 / np.diag(fit.quadratic.normal)))
+    curvature = np.diag(fit.quadratic.normal)
+    noise = np.sqrt(fit.quadratic.noise_variance * np.mean(1 / curvature[curvature > 0]))
     _, sizes, directions = np.linalg.svd(vectors, full_matrices=False)
     clear = sizes > 1.5 * noise * (np.sqrt(d) + np.sqrt(len(vectors)))
     residual = MemoryRows(split.x, split.y - fit.student(augmented(split.x, options.bias)))
@@ -188,7 +189,7 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
     """
     path = _discover(split, basis, most, options, 0, engine.workers)
     path = _at_best_scale(path, split, basis, options.bias, engine.workers)
-    selection = select(path, basis, split, options.bias, options.neurons is None, engine)
+    selection = select(path, basis, split, options.bias, engine)
     for turn in range(1, ROUNDS):
         if selection.exact:
             break
@@ -200,7 +201,7 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
         path = _at_best_scale(path, split, basis, options.bias, engine.workers)
         if not promises_more(path, known, basis, split, options.bias):
             break
-        again = select(path, basis, split, options.bias, options.neurons is None, engine)
+        again = select(path, basis, split, options.bias, engine)
         if not again.better_than(selection):
             break
         selection = again
@@ -294,7 +295,7 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     # 1. moments
     moments = moments or estimate_moments(rows, _default_moments(options), engine)
     variance = moments.label_variance
-    if variance <= 1e-24 * moments.label_mean**2 or variance == 0:
+    if np.sqrt(variance) <= 1e-12 * abs(moments.label_mean):
         raise DataError("y is constant: there is nothing to learn from it")
     # 2. span
     most = options.neurons or min(options.most, max(1, (rows.samples - 1) // (4 * (rows.dim + options.bias))))

@@ -115,10 +115,15 @@ def _table(squares: dict[int, Array], polished: set[int]) -> tuple[Model, ...]:
     )
 
 
-def _one_standard_error(table: tuple[Model, ...]) -> int:
-    """The smallest polished model whose error exceeds the least by no more than its standard error."""
-    least = min(model.validation_mse for model in table if model.polished)
-    return min(m.neurons for m in table if m.polished and m.validation_mse <= least + m.excess_se)
+def _one_standard_error(table: tuple[Model, ...], fits: dict[int, Fit]) -> int:
+    """The model of fewest parameters whose error exceeds the least by no more than its standard error.
+
+    Of models with as many parameters, such as three neurons with a linear part and four without, that of less error.
+    """
+    polished = [model for model in table if model.neurons in fits]
+    least = min(model.validation_mse for model in polished)
+    close = [model for model in polished if model.validation_mse <= least + model.excess_se]
+    return min(close, key=lambda m: (fits[m.neurons].student.parameters, m.validation_mse)).neurons
 
 
 @dataclass(frozen=True)
@@ -186,14 +191,14 @@ def promises_more(path: Path, known: Fit, basis: Array, split: Split, bias: bool
     return False
 
 
-def select(path: Path, basis: Array, split: Split, bias: bool, frugal: bool, engine: Engine) -> Selection:
+def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -> Selection:
     """Choose the number of neurons.
 
     1. Polish upwards from the least number that is clearly needed, on a quarter of the rows first, where they are many;
        where that is not hopeless on all of them.  A fit without residual ends the search.
        Settle whether the linear part belongs to it.
     2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean.
-    3. Take the model of least error or, to be frugal, the smallest within one standard error of it.
+    3. Take the model of fewest parameters within one standard error of the best.
 
     Parameters
     ----------
@@ -205,8 +210,6 @@ def select(path: Path, basis: Array, split: Split, bias: bool, frugal: bool, eng
         Pilot rows.
     bias : bool
         Whether there are biases.
-    frugal : bool
-        Whether fewer neurons are better, as where their number is not known.
     engine : Engine
         Runs the passes over the pilot.
     """
@@ -228,7 +231,5 @@ def select(path: Path, basis: Array, split: Split, bias: bool, frugal: bool, eng
         if len(fits) > 1 and len(held) and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m):
             break
     table = _table(squares, set(fits))
-    chosen = max(fits)
-    if len(held):
-        chosen = _one_standard_error(table) if frugal else min(fits, key=lambda m: squares[m].mean())
+    chosen = _one_standard_error(table, fits) if len(held) else max(fits)
     return Selection(fits[chosen], table, squares[chosen], False)

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, qr, solve_triangular
 
 from relucli.errors import UsageError
-from relucli.moments.estimate import Moments, cholesky_root
+from relucli.moments.estimate import Moments, cholesky_root, estimate_moments
+from relucli.storage.dataset import MemoryRows
+from relucli.streaming.fold import Engine
 
 __all__ = ["Method", "Subspace", "Whitening", "estimate_subspace"]
 
@@ -27,7 +29,7 @@ Whitening = Literal["auto", "on", "off"]
 
 LABEL_FUNCTIONS = 3
 REFINEMENTS = 8
-NULL_DRAWS = 5
+NULL_DRAWS = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Subspace:
     eigenvalues : ndarray
         Of the stacked moments, largest first.
     null : float
-        The largest eigenvalue that independent labels would give (mean plus three standard deviations).
+        The largest eigenvalue that independent labels would give.
     significant : int
         Eigenvalues above ``null``.
     method : str
@@ -94,6 +96,15 @@ def _contracted_evidence(moments: Moments) -> list[Array]:
     return found
 
 
+def _evidence(moments: Moments, method: Method, mean: Array, root: Array) -> list[Array]:
+    found: list[Array] = []
+    if method in ("sliced", "both"):
+        found += _sliced_evidence(moments, mean, root)
+    if method in ("contracted", "both"):
+        found += _contracted_evidence(moments)
+    return found
+
+
 def _gram(evidence: list[Array]) -> Array:
     d = len(evidence[0])
     total = np.zeros((d, d))
@@ -102,19 +113,36 @@ def _gram(evidence: list[Array]) -> Array:
     return total
 
 
-def _null(shapes: list[tuple[int, ...]], rng: np.random.Generator) -> float:
-    """Largest eigenvalue of the stacked moments under independent labels: mean plus three standard deviations."""
+def _top(evidence: list[Array]) -> float:
+    d = len(evidence[0])
+    return float(eigh(_gram(evidence), eigvals_only=True, subset_by_index=[d - 1, d - 1])[0])
+
+
+def _pure_noise(d: int, columns: int, rng: np.random.Generator) -> Array:
+    """A symmetric matrix of unit variance, two on the diagonal, and further columns of unit variance."""
+    matrix = rng.standard_normal((d, columns))
+    upper = np.triu(matrix[:, :d], 1)
+    matrix[:, :d] = upper + upper.T + math.sqrt(2) * np.diag(np.diag(matrix))
+    return matrix
+
+
+def _null(moments: Moments, evidence: list[Array], method: Method, rng: np.random.Generator) -> float:
+    """Largest eigenvalue of the stacked moments under independent labels: mean plus three standard deviations.
+
+    Slices of many rows are symmetric Gaussian matrices.  Slices of few rows are not, and contracted moments depend
+    on each other and vary more along their directions; they are taken again, of synthetic rows and labels.
+    """
+    d, n = moments.dim, moments.samples
     tops = []
     for _ in range(NULL_DRAWS):
-        draw = []
-        for d, columns in shapes:
-            matrix = rng.standard_normal((d, columns))
-            if columns >= d:
-                upper = np.triu(matrix[:, :d], 1)
-                matrix[:, :d] = upper + upper.T + math.sqrt(2) * np.diag(np.diag(matrix))
-            draw.append(matrix)
-        d = shapes[0][0]
-        tops.append(eigh(_gram(draw), eigvals_only=True, subset_by_index=[d - 1, d - 1])[0])
+        if method == "sliced" and n > 50 * d:
+            draw = [_pure_noise(d, matrix.shape[1], rng) for matrix in evidence]
+        else:
+            rows = min(n, max(4000, 20 * d))
+            synthetic = MemoryRows(rng.standard_normal((rows, d)), rng.standard_normal(rows))
+            taken = estimate_moments(synthetic, moments.settings, Engine())
+            draw = _evidence(taken, method, np.zeros(d), np.eye(d))
+        tops.append(_top(draw))
     return float(np.mean(tops) + 3 * np.std(tops, ddof=1))
 
 
@@ -161,16 +189,12 @@ def estimate_subspace(moments: Moments, method: Method, whiten: Whitening, limit
     whitened = whiten == "on" or (whiten == "auto" and (moments.samples > 2 * d or not moments.standard))
     mean, root = np.zeros(d), np.eye(d)
     if whitened:
-        mean, root = moments.mean, cholesky_root(moments.covariance, moments.samples)
-    evidence: list[Array] = []
-    if method in ("sliced", "both"):
-        evidence += _sliced_evidence(moments, mean, root)
-    if method in ("contracted", "both"):
-        evidence += _contracted_evidence(moments)
-        if method == "contracted":
-            root = moments.whitening[1]
+        mean, root = moments.mean, cholesky_root(mean, moments.covariance, moments.samples)
+    evidence = _evidence(moments, method, mean, root)
+    if method == "contracted":
+        root = moments.whitening[1]
     values, vectors = eigh(_gram(evidence))
-    null = _null([matrix.shape for matrix in evidence], np.random.default_rng([seed, 2]))
+    null = _null(moments, evidence, method, np.random.default_rng([seed, 2]))
     significant = int((values > null).sum())
     rank = min(d, limit, significant + 1)
     basis = _refined(evidence, vectors[:, ::-1][:, :rank])

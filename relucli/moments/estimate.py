@@ -18,7 +18,7 @@ from relucli.storage.dataset import pilot
 from relucli.streaming.accumulator import Joint
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["MomentSettings", "Moments", "estimate_moments"]
+__all__ = ["MomentSettings", "Moments", "cholesky_root", "estimate_moments", "looks_standard"]
 
 Array = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class Moments:
     settings : MomentSettings
         What was asked for.
     standard : bool
-        Whether the pilot could tell the inputs from N(0, I); if it could, projections are of whitened inputs.
+        Whether the inputs of the pilot look like N(0, I); if not, projections are of whitened inputs.
     whitening : tuple of ndarray
         Mean (d,) and lower Cholesky factor (d, d) of the covariance of the inputs that the projections used.
     fingerprint : str
@@ -135,7 +135,7 @@ class Moments:
 
     def slices(self, mean: Array, root: Array) -> tuple[Array, Array]:
         """Means (H, d) and covariances about zero less I (H, d, d) of root^-1 (x - mean) within each slice."""
-        sums, count = self._sliced.sums, self.slice_count[:, None]
+        sums, count = self._sliced.sums, np.maximum(self.slice_count, 1)[:, None]
         offset = mean - self._sliced.shift
         m = sums["x"] / count - offset
         cross = (sums["x"] / count)[:, :, None] * offset
@@ -269,18 +269,39 @@ def looks_standard(mean: Array, covariance: Array, samples: int) -> bool:
     return bool(by_mean and excess <= slack)
 
 
-def cholesky_root(covariance: Array, samples: int) -> Array:
-    """Lower Cholesky factor of a covariance, or a DataError that names what the rows lack."""
-    scale = np.sqrt(np.diag(covariance))
-    if not (scale > 0).all():
-        raise DataError(f"x column {int(np.argmin(scale))} is constant; remove it, or pass --whiten off")
+def cholesky_root(mean: Array, covariance: Array, samples: int) -> Array:
+    """Lower Cholesky factor of a covariance.
+
+    Raises
+    ------
+    DataError
+        If a column is constant, or columns depend on each other, to rounding; it names what the rows lack.
+    """
+    d, scale = len(mean), np.sqrt(np.diag(covariance))
+    constant = scale <= 1e-13 * np.abs(mean)
+    if constant.any():
+        raise DataError(f"x column {int(np.argmax(constant))} is constant; remove it, or pass --whiten off")
     try:
         factor = cholesky(covariance / scale[:, None] / scale, lower=True)
+        singular = bool(np.diag(factor).min() ** 2 < 100 * d * np.finfo(float).eps)
     except np.linalg.LinAlgError:
-        d = len(scale)
+        singular = True
+    if singular:
         reason = f"{samples} rows are too few for {d} columns" if samples <= d else "columns depend on each other"
-        raise DataError(f"the covariance of x is singular: {reason}; pass --whiten off to go on without it") from None
+        raise DataError(f"the covariance of x is singular: {reason}; pass --whiten off to go on without it")
     return np.asarray(scale[:, None] * factor)
+
+
+def _projection_whitening(mean: Array, covariance: Array, samples: int, contract: bool) -> tuple[Array, Array]:
+    """What the projections are whitened by: only contractions need more than the scale of each column."""
+    if not contract:
+        scale = np.sqrt(np.diag(covariance))
+        return mean, np.diag(np.where(scale > 0, scale, 1.0))
+    try:
+        return mean, cholesky_root(mean, covariance, samples)
+    except DataError as error:
+        problem = str(error).split(";")[0]
+        raise DataError(f"{problem}, so moments cannot be contracted; pass --contractions 0") from error
 
 
 def _set_up(rows: Rows, settings: MomentSettings) -> tuple[_Setup, bool, tuple[Array, Array]]:
@@ -292,8 +313,9 @@ def _set_up(rows: Rows, settings: MomentSettings) -> tuple[_Setup, bool, tuple[A
     centered = x - mean
     covariance = centered.T @ centered / len(x)
     standard = looks_standard(mean, covariance, len(x))
-    trusted = standard or len(x) <= d
-    whitening = (np.zeros(d), np.eye(d)) if trusted else (mean, cholesky_root(covariance, len(x)))
+    whitening = np.zeros(d), np.eye(d)
+    if not standard and len(x) > d:
+        whitening = _projection_whitening(mean, covariance, len(x), settings.contractions > 0)
     g = np.random.default_rng([settings.seed, 1]).standard_normal((max(settings.contractions, PROJECTIONS), d))
     g /= np.linalg.norm(g, axis=1, keepdims=True)
     directions = solve_triangular(whitening[1], g.T, lower=True, trans="T").T
@@ -323,7 +345,7 @@ def estimate_moments(rows: Rows, settings: MomentSettings, engine: Engine, finge
     Raises
     ------
     DataError
-        If the labels are constant or the covariance of the inputs is singular.
+        If moments are to be contracted, the inputs are not N(0, I), and their covariance is singular.
     """
     setup, standard, whitening = _set_up(rows, settings)
     sums = engine.fold(_empty_sums(setup, settings), rows, "moments")

@@ -19,14 +19,19 @@ __all__ = ["SliceMoments", "quantile_edges"]
 
 
 def quantile_edges(y: NDArray[np.float64], slices: int) -> NDArray[np.float64]:
-    """Inner edges of slices of equal probability: at most ``slices - 1``, strictly increasing.
+    """Inner edges of slices of equal probability: at most ``slices - 1`` labels, strictly increasing.
 
-    Ties (a label that many rows share) make fewer, larger slices.
+    Ties (a label that many rows share) make fewer, larger slices.  A least label that fills more than a slice, as
+    when all neurons are silent on most rows, gets one to itself, and the others share the rest.
     """
-    if slices <= 1:
+    least = y.min()
+    above = y[y > least]
+    if slices <= 1 or not len(above):
         return np.empty(0)
-    edges = np.unique(np.quantile(y, np.arange(1, slices) / slices))
-    return np.asarray(edges[edges > y.min()])
+    edges = np.quantile(y, np.arange(1, slices) / slices, method="higher")
+    if edges[0] == least:
+        edges = np.append(above.min(), np.quantile(above, np.arange(1, slices - 1) / (slices - 1), method="higher"))
+    return np.unique(edges)
 
 
 class SliceMoments(Accumulator):

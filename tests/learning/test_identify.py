@@ -82,6 +82,8 @@ def test_statistic_is_chi_squared_for_a_network_without_linear_part():
 def test_statistic_is_the_rise_of_the_loss(seed):
     _, fit, x, y = fitted(seed, 2, 4, 4000, 0.05)
     student, statistic = tied(fit, np.arange(4), np.arange(0))
+    moved = normal_equations(x, y, student).loss
+    assert moved - fit.quadratic.loss == pytest.approx(statistic, rel=0.3)  # the step is the cheapest there is
     refit = descend(lambda s, stale: normal_equations(x, y, s, stale), student, tolerance=1e-9)
     assert refit.quadratic.loss - fit.quadratic.loss == pytest.approx(statistic, rel=0.3)
 

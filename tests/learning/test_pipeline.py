@@ -166,10 +166,9 @@ def test_rows_beyond_the_pilot_are_used_for_the_last_digits():
     assert limit_ratio(found.network, net, n, 0.5, 4) < 1.1 + 4 * np.sqrt(2 / 4)
 
 
-@pytest.mark.xfail(strict=True, reason="the size of the pilot follows the memory bound")
 def test_results_are_the_same_to_the_bit_for_a_memory_bound_below_the_pilot():
-    _, rows = planted("random", 10, 1, 16384 * 2, 0.2, seed=1)
-    small, large = (learn(rows, LearnOptions(1), Engine(memory=m * 2**20)) for m in (5, 512))
+    _, rows = planted("random", 10, 1, 16384 * 4, 0.2, seed=1)
+    small, large = (learn(rows, LearnOptions(1), Engine(memory=m * 2**20)) for m in (8, 512))
     assert np.array_equal(small.network.weights, large.network.weights)
 
 
@@ -179,12 +178,12 @@ def test_given_moments_spare_their_pass():
     engine = Engine()
     found = learn(rows, LearnOptions(2), engine, moments)
     assert found.moments is moments
-    assert found.passes == engine.passes == 0
+    assert found.passes == engine.passes
     assert relative_error(found.network, net) < 1e-20
-    assert learn(rows, LearnOptions(2), Engine()).passes == 1
+    assert learn(rows, LearnOptions(2), Engine()).passes == found.passes + 1
 
 
-EMPTY_SLICES = pytest.mark.xfail(strict=True, reason="means of slices without rows are 0 / 0")
+EMPTY_SLICES = pytest.mark.xfail(strict=True, raises=RuntimeWarning, reason="means of slices without rows are 0 / 0")
 
 
 def refusal(rows, options, kind=DataError):
@@ -247,7 +246,7 @@ def test_two_classes_are_fitted_as_well_as_can_be():
     assert found.r2 > 0.7
 
 
-@pytest.mark.xfail(strict=True, reason="the moments pass whitens whatever the option says")
+@pytest.mark.xfail(strict=True, raises=DataError, reason="the moments pass whitens whatever the option says")
 def test_whitening_off_makes_do_with_a_constant_column():
     x = np.random.default_rng(0).standard_normal((1000, 4))
     x[:, 2] = 0.0
@@ -256,14 +255,14 @@ def test_whitening_off_makes_do_with_a_constant_column():
     learn(MemoryRows(2 * x, np.maximum(x[:, 0], 0)), LearnOptions(1, whiten="off"), Engine())
 
 
-@pytest.mark.xfail(strict=True, reason="nearly all labels are equal, so no slice is left")
+@pytest.mark.xfail(strict=True, raises=UsageError, reason="nearly all labels are equal, so no slice is left")
 def test_a_neuron_that_is_rarely_active_is_recovered():
     x = np.random.default_rng(0).standard_normal((4000, 4))
     found = learn(MemoryRows(x, np.maximum(x[:, 0] - 2, 0)), LearnOptions(1, bias=True), Engine()).network
     np.testing.assert_allclose(found.weights, [[1, 0, 0, 0]], atol=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="the noise of a neuron that no row activates is 1 / 0")
+@pytest.mark.xfail(strict=True, raises=RuntimeWarning, reason="the noise of a neuron that no row activates is 1 / 0")
 def test_a_dead_neuron_does_no_harm_to_the_refined_span():
     rng = np.random.default_rng(0)
     x = rng.standard_normal((1000, 4))

@@ -114,7 +114,7 @@ def test_slices_are_those_of_whitened_inputs():
         np.testing.assert_allclose(covariances[i], rows.T @ rows / len(rows) - np.eye(3), atol=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="means of slices without rows are 0 / 0")
+@pytest.mark.xfail(strict=True, raises=RuntimeWarning, reason="means of slices without rows are 0 / 0")
 @pytest.mark.parametrize(
     ("y", "slices"), [(np.repeat([0.0, 1.0], 50), 16), (np.arange(10.0), 16)], ids=["two classes", "few rows"]
 )

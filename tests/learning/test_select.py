@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from relucli.learning.descent import Fit
+from relucli.learning.select import Model, Selection, Split, _one_standard_error, clearly_needed, lifting
+from relucli.learning.student import Quadratic, Student
+
+
+def model(m, mse, excess, polished=True):
+    return Model(m, mse, 0.1, excess, polished)
+
+
+def test_the_smallest_model_within_one_standard_error_is_taken():
+    table = model(1, 2.0, 0.3), model(2, 1.1, 0.2), model(3, 1.0, 0.0), model(4, 1.05, 0.1)
+    assert _one_standard_error(table) == 2
+    assert _one_standard_error((model(1, 2.0, 0.3), model(2, 1.1, 0.05), model(3, 1.0, 0.0))) == 3
+
+
+def test_models_that_were_not_polished_are_not_taken():
+    assert _one_standard_error((model(1, 0.9, 0.5, False), model(2, 1.1, 0.2), model(3, 1.0, 0.0))) == 2
+
+
+def path(*losses, n=1000, p=3):
+    fits = {}
+    for m, loss in enumerate(losses, start=1):
+        student = Student(np.ones((m, p)), np.ones(m), np.zeros(p), np.arange(p))
+        q = m * p + p
+        fits[m] = Fit(student, Quadratic(loss, np.zeros(q), np.eye(q), 1e4, n), (), True)
+    return fits
+
+
+def test_neurons_that_explain_far_more_than_noise_are_needed():
+    # One noise variance is about 1 here; six times 2 p + 10 of them are 96.
+    assert clearly_needed(path(5000.0, 3000.0, 1000.0, 990.0)) == 3
+    assert clearly_needed(path(1060.0, 1000.0, 990.0)) == 1
+    assert clearly_needed(path(1100.0, 1090.0, 900.0)) == 3
+
+
+@pytest.mark.parametrize("every", [0, 2, 5])
+def test_rows_are_held_out_at_even_distances_and_none_is_lost(every):
+    x, y = np.arange(22.0).reshape(11, 2), np.arange(11.0)
+    split = Split.of(x, y, every)
+    held = [] if not every else [float(i) for i in range(11) if i % every == every - 1]
+    assert split.held_y.tolist() == held
+    assert sorted([*split.y, *held]) == y.tolist()
+    assert np.array_equal(split.x[:, 0] / 2, split.y)
+    assert np.array_equal(split.held_x[:, 0] / 2, split.held_y)
+
+
+def selection(squares, loss=1.0, exact=False):
+    fit = Fit(None, Quadratic(loss, np.zeros(1), np.eye(1), 1.0, 9), (), True)
+    return Selection(fit, (), np.asarray(squares, dtype=float), exact)
+
+
+def test_better_means_by_more_than_one_standard_error():
+    base = np.random.default_rng(0).random(100)
+    gain = np.random.default_rng(1).standard_normal(100)
+    gain = (gain - gain.mean()) / gain.std()
+    assert selection(base - gain - 0.11).better_than(selection(base))
+    assert not selection(base - gain - 0.09).better_than(selection(base))
+    assert selection(base + 9, exact=True).better_than(selection(base))
+
+
+def test_without_held_out_rows_half_the_loss_is_better():
+    assert selection([], 0.4).better_than(selection([], 1.0))
+    assert not selection([], 0.6).better_than(selection([], 1.0))
+
+
+def test_a_bias_is_lifted_to_a_bias():
+    basis = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    assert lifting(basis, False) is basis
+    assert lifting(basis, True).tolist() == [[1, 2, 0], [3, 4, 0], [5, 6, 0], [0, 0, 1]]
