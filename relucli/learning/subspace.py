@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh, qr, solve_triangular
 
 from relucli.errors import UsageError
-from relucli.moments.estimate import Moments, cholesky_root, estimate_moments
+from relucli.moments.estimate import Moments, estimate_moments
+from relucli.moments.whitening import cholesky_root
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
 

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import solve_triangular
 
 from relucli.errors import DataError, UsageError
 from relucli.moments.base import BaseMoments
 from relucli.moments.contracted import ContractedMoments
 from relucli.moments.sliced import SliceMoments, quantile_edges
+from relucli.moments.whitening import looks_standard, projection_whitening, whitened
 from relucli.storage.dataset import pilot
 from relucli.streaming.accumulator import Joint
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["MomentSettings", "Moments", "cholesky_root", "estimate_moments", "looks_standard"]
+__all__ = ["MomentSettings", "Moments", "estimate_moments"]
 
 Array = NDArray[np.float64]
 
@@ -141,7 +142,7 @@ class Moments:
         cross = (sums["x"] / count)[:, :, None] * offset
         second = sums["xx"] / count[:, :, None] - cross - cross.transpose(0, 2, 1) + np.outer(offset, offset)
         means = solve_triangular(root, m.T, lower=True).T
-        white = np.stack([_whitened(s, root) for s in second])
+        white = np.stack([whitened(s, root) for s in second])
         return means, white - np.eye(self.dim)
 
     def contracted(self, order: int) -> Array:
@@ -165,7 +166,7 @@ class Moments:
             cross = np.outer(s["x"][i], offset)
             second = s["xx"][i] - cross - cross.T + s["one"][i] * np.outer(offset, offset)
             down = np.outer(unit @ (s["down"][i] - s["down_one"][i] * offset), g)
-            whole = _whitened(second, root) - s["one"][i] * np.eye(self.dim)
+            whole = whitened(second, root) - s["one"][i] * np.eye(self.dim)
             whole -= (order - 2) * (down + down.T)
             found.append(whole + (order - 2) * (order - 3) * s["low"][i] * np.outer(g, g))
         return np.stack(found)
@@ -239,12 +240,6 @@ class _Setup:
     center: float
 
 
-def _whitened(matrix: Array, root: Array) -> Array:
-    """root^-1 matrix root^-T."""
-    half = solve_triangular(root, matrix, lower=True)
-    return np.asarray(solve_triangular(root, half.T, lower=True).T)
-
-
 def _empty_sums(setup: _Setup, settings: MomentSettings) -> Joint:
     line = (setup.directions, setup.offsets)
     dim = setup.directions.shape[1]
@@ -254,54 +249,6 @@ def _empty_sums(setup: _Setup, settings: MomentSettings) -> Joint:
         used = (setup.directions[: settings.contractions], setup.offsets[: settings.contractions])
         joint["contracted"] = ContractedMoments(*used, settings.orders, setup.center, setup.shift)
     return Joint(joint)
-
-
-def looks_standard(mean: Array, covariance: Array, samples: int) -> bool:
-    """Whether N rows with this mean and covariance could come from N(0, I), at six standard deviations.
-
-    N |mean|^2 is chi-squared with d degrees of freedom, and N |cov - I|_F^2 has mean d (d + 1) and, for large N,
-    variance about 4 d (d + 1).
-    """
-    d = len(mean)
-    by_mean = samples * mean @ mean <= d + 6 * np.sqrt(2 * d) + 12
-    excess = samples * float(((covariance - np.eye(d)) ** 2).sum()) - d * (d + 1)
-    slack = 6 * np.sqrt(4 * d * (d + 1)) + 6 * d * (d + 1) * np.sqrt(d / samples) + 24
-    return bool(by_mean and excess <= slack)
-
-
-def cholesky_root(mean: Array, covariance: Array, samples: int) -> Array:
-    """Lower Cholesky factor of a covariance.
-
-    Raises
-    ------
-    DataError
-        If a column is constant, or columns depend on each other, to rounding; it names what the rows lack.
-    """
-    d, scale = len(mean), np.sqrt(np.diag(covariance))
-    constant = scale <= 1e-13 * np.abs(mean)
-    if constant.any():
-        raise DataError(f"x column {int(np.argmax(constant))} is constant; remove it, or pass --whiten off")
-    try:
-        factor = cholesky(covariance / scale[:, None] / scale, lower=True)
-        singular = bool(np.diag(factor).min() ** 2 < 100 * d * np.finfo(float).eps)
-    except np.linalg.LinAlgError:
-        singular = True
-    if singular:
-        reason = f"{samples} rows are too few for {d} columns" if samples <= d else "columns depend on each other"
-        raise DataError(f"the covariance of x is singular: {reason}; pass --whiten off to go on without it")
-    return np.asarray(scale[:, None] * factor)
-
-
-def _projection_whitening(mean: Array, covariance: Array, samples: int, contract: bool) -> tuple[Array, Array]:
-    """What the projections are whitened by: only contractions need more than the scale of each column."""
-    if not contract:
-        scale = np.sqrt(np.diag(covariance))
-        return mean, np.diag(np.where(scale > 0, scale, 1.0))
-    try:
-        return mean, cholesky_root(mean, covariance, samples)
-    except DataError as error:
-        problem = str(error).split(";")[0]
-        raise DataError(f"{problem}, so moments cannot be contracted; pass --contractions 0") from error
 
 
 def _set_up(rows: Rows, settings: MomentSettings) -> tuple[_Setup, bool, tuple[Array, Array]]:
@@ -315,7 +262,7 @@ def _set_up(rows: Rows, settings: MomentSettings) -> tuple[_Setup, bool, tuple[A
     standard = looks_standard(mean, covariance, len(x))
     whitening = np.zeros(d), np.eye(d)
     if not standard and len(x) > d:
-        whitening = _projection_whitening(mean, covariance, len(x), settings.contractions > 0)
+        whitening = projection_whitening(mean, covariance, len(x), settings.contractions > 0)
     g = np.random.default_rng([settings.seed, 1]).standard_normal((max(settings.contractions, PROJECTIONS), d))
     g /= np.linalg.norm(g, axis=1, keepdims=True)
     directions = solve_triangular(whitening[1], g.T, lower=True, trans="T").T

@@ -10,14 +10,29 @@ def model(m, mse, excess, polished=True):
     return Model(m, mse, 0.1, excess, polished)
 
 
+def fits(*neurons, linear=(), p=3):
+    """Fits with the numbers of parameters that neurons have with, or without, a free linear part."""
+    free = {m: np.arange(p) if m in linear else np.empty(0, dtype=int) for m in neurons}
+    student = {m: Student(np.ones((m, p)), np.ones(m), np.zeros(p), free[m]) for m in neurons}
+    return {m: Fit(student[m], None, (), True) for m in neurons}
+
+
 def test_the_smallest_model_within_one_standard_error_is_taken():
     table = model(1, 2.0, 0.3), model(2, 1.1, 0.2), model(3, 1.0, 0.0), model(4, 1.05, 0.1)
-    assert _one_standard_error(table) == 2
-    assert _one_standard_error((model(1, 2.0, 0.3), model(2, 1.1, 0.05), model(3, 1.0, 0.0))) == 3
+    assert _one_standard_error(table, fits(1, 2, 3, 4)) == 2
+    table = model(1, 2.0, 0.3), model(2, 1.1, 0.05), model(3, 1.0, 0.0)
+    assert _one_standard_error(table, fits(1, 2, 3)) == 3
+
+
+def test_of_models_with_as_many_parameters_the_better_is_taken():
+    table = model(2, 1.1, 0.2), model(3, 1.0, 0.0)
+    assert _one_standard_error(table, fits(2, 3, linear=(2,))) == 3
+    assert _one_standard_error(table, fits(2, 3, linear=(2, 3))) == 2
 
 
 def test_models_that_were_not_polished_are_not_taken():
-    assert _one_standard_error((model(1, 0.9, 0.5, False), model(2, 1.1, 0.2), model(3, 1.0, 0.0))) == 2
+    table = model(1, 0.9, 0.5, False), model(2, 1.1, 0.2), model(3, 1.0, 0.0)
+    assert _one_standard_error(table, fits(2, 3)) == 2
 
 
 def path(*losses, n=1000, p=3):

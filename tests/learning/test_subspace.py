@@ -92,9 +92,6 @@ def test_independent_labels_show_no_direction_to_slices():
     assert false_positives("sliced") <= 9
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="entries of M_{l,g} along g vary more than the null supposes"
-)
 @pytest.mark.parametrize("method", ["contracted", "both"])
 def test_independent_labels_show_no_direction_to_contractions(method):
     assert false_positives(method) <= 9

@@ -1,0 +1,67 @@
+"""Whitening: whether inputs are N(0, I), and the root of their covariance if they are not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+
+from relucli.errors import DataError
+
+__all__ = ["cholesky_root", "looks_standard", "projection_whitening", "whitened"]
+
+Array = NDArray[np.float64]
+
+
+def whitened(matrix: Array, root: Array) -> Array:
+    """root^-1 matrix root^-T."""
+    half = solve_triangular(root, matrix, lower=True)
+    return np.asarray(solve_triangular(root, half.T, lower=True).T)
+
+
+def looks_standard(mean: Array, covariance: Array, samples: int) -> bool:
+    """Whether N rows with this mean and covariance could come from N(0, I), at six standard deviations.
+
+    N |mean|^2 is chi-squared with d degrees of freedom, and N |cov - I|_F^2 has mean d (d + 1) and, for large N,
+    variance about 4 d (d + 1).
+    """
+    d = len(mean)
+    by_mean = samples * mean @ mean <= d + 6 * np.sqrt(2 * d) + 12
+    excess = samples * float(((covariance - np.eye(d)) ** 2).sum()) - d * (d + 1)
+    slack = 6 * np.sqrt(4 * d * (d + 1)) + 6 * d * (d + 1) * np.sqrt(d / samples) + 24
+    return bool(by_mean and excess <= slack)
+
+
+def cholesky_root(mean: Array, covariance: Array, samples: int) -> Array:
+    """Lower Cholesky factor of a covariance.
+
+    Raises
+    ------
+    DataError
+        If a column is constant, or columns depend on each other, to rounding; it names what the rows lack.
+    """
+    d, scale = len(mean), np.sqrt(np.diag(covariance))
+    constant = scale <= 1e-13 * np.abs(mean)
+    if constant.any():
+        raise DataError(f"x column {int(np.argmax(constant))} is constant; remove it, or pass --whiten off")
+    try:
+        factor = cholesky(covariance / scale[:, None] / scale, lower=True)
+        singular = bool(np.diag(factor).min() ** 2 < 100 * d * np.finfo(float).eps)
+    except np.linalg.LinAlgError:
+        singular = True
+    if singular:
+        reason = f"{samples} rows are too few for {d} columns" if samples <= d else "columns depend on each other"
+        raise DataError(f"the covariance of x is singular: {reason}; pass --whiten off to go on without it")
+    return np.asarray(scale[:, None] * factor)
+
+
+def projection_whitening(mean: Array, covariance: Array, samples: int, contract: bool) -> tuple[Array, Array]:
+    """What the projections are whitened by: only contractions need more than the scale of each column."""
+    if not contract:
+        scale = np.sqrt(np.diag(covariance))
+        return mean, np.diag(np.where(scale > 0, scale, 1.0))
+    try:
+        return mean, cholesky_root(mean, covariance, samples)
+    except DataError as error:
+        problem = str(error).split(";")[0]
+        raise DataError(f"{problem}, so moments cannot be contracted; pass --contractions 0") from error
