@@ -18,7 +18,7 @@ NOISE   ?= 0.1
 SEED    ?= 1
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint samples clean help
+.PHONY: demo test lint bench samples clean help
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z]*\): *.*## /\1: /p' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ lint: $(VENV)/ready-to-test  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/ready-to-test  ## measure recovery against its limit: the table of the README
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/recovery.py
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/memory.py
 
 samples: | $(VENV)/installed  ## make the files of sample_data again
 	$(MAKE) -C sample_data RELUCLI=$(abspath $(RELUCLI))
