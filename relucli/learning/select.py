@@ -20,7 +20,8 @@ __all__ = ["Model", "Selection", "Split", "clearly_needed", "lifting", "promises
 Array = NDArray[np.float64]
 
 STEPS = 30
-FEWER_STEPS = 6
+ROUGHLY = 3e-2
+CLOSELY = 1e-2
 THINNING = 4
 ENOUGH = 10
 CLEAR_GAIN = 6.0
@@ -159,7 +160,7 @@ def _rough(student: Student, split: Split, bias: bool, engine: Engine) -> tuple[
     """A fit to a part of the rows, and its squared errors on the held-out rows."""
     every = THINNING if len(split.y) > THINNING * ENOUGH * student.parameters else 1
     rows = MemoryRows(split.x[::every], split.y[::every])
-    fit = polish(rows, student, bias, engine, steps=FEWER_STEPS, tolerance=1e-2)
+    fit = polish(rows, student, bias, engine, steps=STEPS, tolerance=ROUGHLY)
     return fit, _squares(fit.student, augmented(split.held_x, bias), split.held_y)
 
 
@@ -222,7 +223,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
         fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine)
         if fits and len(held) and _hopeless(rough[m], rough[m - 1], fit, split):
             break
-        fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS if not fits else FEWER_STEPS)
+        fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS, tolerance=CLOSELY if fits else 1e-3)
         fits[m] = settle(rows, fits[m], bias, engine)
         squares[m] = _squares(fits[m].student, held, split.held_y)
         if fits[m].quadratic.exact:
