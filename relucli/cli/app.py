@@ -185,8 +185,9 @@ def main() -> NoReturn:
         if stream is not None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     status = run(sys.argv[1:])
-    if status == StorageError.exit_status:
+    if status == StorageError.exit_status or _received:
         # HDF5 keeps what it could not write, and crashes when it tries again as the interpreter exits.
+        # After a signal, threads in the midst of their work would hold it up.
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, AttributeError):
                 stream.flush()

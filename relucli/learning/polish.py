@@ -94,10 +94,11 @@ class StandardErrors:
     offset: float
 
 
-def standard_errors(fit: Fit, bias: bool) -> StandardErrors:
+def standard_errors(fit: Fit, bias: bool, shift: Array | None = None) -> StandardErrors:
     """Standard errors from the inverse normal matrix, sigma^2 (F^T F)^-1, by the delta method.
 
     With beta = c (w, b) (up to the sign of c), |w| = 1 and u = w:
+    A bias of inputs less a shift s is one of the inputs less <w, s>.
     d|c| = <w, d beta_w>, dw = (I - w w^T) d beta_w / |c|, db = (d beta_b - b d|c|) / |c|.
     """
     m, p = fit.student.beta.shape
@@ -106,9 +107,13 @@ def standard_errors(fit: Fit, bias: bool) -> StandardErrors:
     scale = 1 / np.sqrt(np.maximum(np.diag(normal), np.finfo(float).tiny))
     inverse = np.linalg.pinv(normal * scale[:, None] * scale, rcond=1e-14, hermitian=True)
     covariance = fit.quadratic.noise_variance * inverse * scale[:, None] * scale
+    back = np.eye(p)
+    if bias and shift is not None:
+        back[d, :d] = -shift
     weights, coefficients, biases = np.zeros(m), np.zeros(m), np.zeros(m)
     for j, beta in enumerate(fit.student.beta):
-        block = covariance[j * p : (j + 1) * p, j * p : (j + 1) * p]
+        block = back @ covariance[j * p : (j + 1) * p, j * p : (j + 1) * p] @ back.T
+        beta = back @ beta
         size = float(np.linalg.norm(beta[:d]))
         w = beta[:d] / size
         radial = float(w @ block[:d, :d] @ w)
@@ -122,9 +127,10 @@ def standard_errors(fit: Fit, bias: bool) -> StandardErrors:
     return StandardErrors(weights, coefficients, biases, rest[:d], float(rest[d]) if bias else 0.0)
 
 
-def to_network(student: Student, bias: bool) -> ReluNetwork:
-    """The student as a network with unit weights."""
+def to_network(student: Student, bias: bool, shift: Array | None = None) -> ReluNetwork:
+    """The student, of inputs less a shift, as a network of the inputs with unit weights."""
     d = student.beta.shape[1] - bias
-    offset = float(student.linear[d]) if bias else 0.0
-    biases = student.beta[:, d] if bias else np.zeros(student.neurons)
+    moved = np.zeros(d) if shift is None else shift
+    offset = float(student.linear[d] - student.linear[:d] @ moved) if bias else 0.0
+    biases = student.beta[:, d] - student.beta[:, :d] @ moved if bias else np.zeros(student.neurons)
     return ReluNetwork.from_vectors(student.beta[:, :d], student.signs, biases, student.linear[:d], offset)

@@ -192,6 +192,11 @@ def promises_more(path: Path, known: Fit, basis: Array, split: Split, bias: bool
     return False
 
 
+def _no_neurons(lift: Array) -> Student:
+    p = len(lift)
+    return Student(np.empty((0, p)), np.empty(0), np.zeros(p), np.arange(p, dtype=np.intp))
+
+
 def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -> Selection:
     """Choose the number of neurons.
 
@@ -199,6 +204,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
        where that is not hopeless on all of them.  A fit without residual ends the search.
        Settle whether the linear part belongs to it.
     2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean.
+       A linear function is a model too, unless neurons are clearly needed.
     3. Take the model of fewest parameters within one standard error of the best.
 
     Parameters
@@ -219,9 +225,17 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
     squares = {m: _squares(fit.student.lifted(lift), held, split.held_y) for m, fit in path.items()}
     fits: dict[int, Fit] = {}
     rough: dict[int, Array] = {}
-    for m in range(clearly_needed(path), max(path) + 1):
+    least = clearly_needed(path)
+    if least == min(path):
+        fits[0] = polish(rows, _no_neurons(lift), bias, engine)
+        squares[0] = _squares(fits[0].student, held, split.held_y)
+        if fits[0].quadratic.exact:
+            return Selection(
+                fits[0], _table(squares, {0}) or (Model(0, fits[0].mse, 0.0, 0.0, True),), squares[0], True
+            )
+    for m in range(max(1, least), max(path) + 1):
         fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine)
-        if fits and len(held) and _hopeless(rough[m], rough[m - 1], fit, split):
+        if m - 1 in rough and len(held) and _hopeless(rough[m], rough[m - 1], fit, split):
             break
         fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS, tolerance=CLOSELY if fits else 1e-3)
         fits[m] = settle(rows, fits[m], bias, engine)
@@ -229,7 +243,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
         if fits[m].quadratic.exact:
             table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)
             return Selection(fits[m], table, squares[m], True)
-        if len(fits) > 1 and len(held) and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m):
+        if m - 1 in rough and len(held) and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m):
             break
     table = _table(squares, set(fits))
     chosen = _one_standard_error(table, fits) if len(held) else max(fits)

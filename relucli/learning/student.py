@@ -22,6 +22,7 @@ __all__ = ["NormalAccumulator", "Quadratic", "Student", "augmented", "normal_equ
 Array = NDArray[np.float64]
 
 TILE_FLOATS = 2**16
+SPARE_ROWS = 5
 ROUNDING = 1e-28
 """Share of the labels' energy below which a sum of squared residuals is rounding error."""
 
@@ -126,8 +127,8 @@ class Quadratic:
 
     @property
     def exact(self) -> bool:
-        """Whether the residual is at the rounding level of float64 labels."""
-        return self.loss <= ROUNDING * self.energy
+        """Whether the residual is at the rounding level of float64 labels, with rows to spare: no interpolation."""
+        return self.samples > len(self.gradient) + SPARE_ROWS and self.loss <= ROUNDING * self.energy
 
 
 def _tile(x: Array, y: Array, student: Student, normal: Array | None) -> tuple[float, Array]:

@@ -24,6 +24,8 @@ __all__ = ["MomentSettings", "Moments", "estimate_moments"]
 Array = NDArray[np.float64]
 
 PILOT_ROWS = 65_536
+PILOT_FLOATS = 2**23
+LARGEST_ORDER = 16
 PROJECTIONS = 8
 
 
@@ -49,8 +51,8 @@ class MomentSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if any(order < 1 for order in self.orders):
-            raise UsageError(f"--orders {','.join(map(str, self.orders))}: each must be at least 1")
+        if not all(1 <= order <= LARGEST_ORDER for order in self.orders):
+            raise UsageError(f"--orders {','.join(map(str, self.orders))}: each must be from 1 to {LARGEST_ORDER}")
         if self.contractions < 0 or self.slices < 0:
             raise UsageError("--contractions and --slices must not be negative")
 
@@ -122,6 +124,12 @@ class Moments:
         """Variance of the labels (divisor N)."""
         _, first, second = self._base.sums["y"] / self.samples
         return float(max(0.0, second - first * first))
+
+    @property
+    def label_energy(self) -> float:
+        """Sum of y^2 over the rows."""
+        count, first, second = self._base.sums["y"]
+        return float(second + 2 * self._base.center * first + count * self._base.center**2)
 
     @cached_property
     def first(self) -> Array:
@@ -253,8 +261,10 @@ def _empty_sums(setup: _Setup, settings: MomentSettings) -> Joint:
 
 def _set_up(rows: Rows, settings: MomentSettings) -> tuple[_Setup, bool, tuple[Array, Array]]:
     """Edges, centres and directions from a pilot, and whether its inputs look like N(0, I)."""
-    x, y = pilot(rows, PILOT_ROWS)
     d = rows.dim
+    x, y = pilot(rows, min(PILOT_ROWS, PILOT_FLOATS // d))
+    if not 1e-140 < np.abs(y).max() < 1e140 and y.any():
+        raise DataError(f"y holds labels of size {np.abs(y).max():.1g}, whose squares are out of range; rescale them")
     mean = x.mean(axis=0)
     shift = np.where(np.abs(mean) > 100 * x.std(axis=0), mean, 0.0)
     centered = x - mean

@@ -233,6 +233,27 @@ class MemoryRows(FiniteRows):
     _lasting = block
 
 
+class ShiftedRows:
+    """Rows with a vector subtracted from every input.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows.
+    shift : ndarray, shape (d,)
+        What to subtract.
+    """
+
+    def __init__(self, rows: Rows, shift: NDArray[np.float64]) -> None:
+        self.rows, self.shift = rows, shift
+        self.samples, self.dim, self.row_bytes = rows.samples, rows.dim, rows.row_bytes
+
+    def block(self, span: Span) -> Block:
+        """The rows of a span, in float64."""
+        block = self.rows.block(span)
+        return Block(block.x - self.shift, block.y, block.start)
+
+
 def open_dataset(paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, labels: str = LABELS) -> StoredRows:
     """Open HDF5 files, in the order given, as one dataset.
 

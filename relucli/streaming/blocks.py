@@ -2,7 +2,7 @@
 
 Sums of floating-point numbers depend on their order.  Every pass therefore cuts the rows in the same way,
 whatever the memory bound, the worker count or the files that hold them: into *blocks*, which are read and
-processed at once, and *groups* of a fixed number of blocks, which are the unit of work of an executor.
+processed at once, and *groups* of a few blocks, which are the unit of work of an executor.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ __all__ = ["BLOCKS_PER_GROUP", "Span", "block_rows", "blocks", "group_rows", "gr
 
 BLOCK_BYTES = 4 * 2**20
 BLOCKS_PER_GROUP = 4
+ROWS_PER_COLUMN = 16
 
 
 class Span(NamedTuple):
@@ -34,8 +35,11 @@ def block_rows(dim: int) -> int:
 
 
 def group_rows(dim: int) -> int:
-    """Rows in a canonical group of blocks."""
-    return BLOCKS_PER_GROUP * block_rows(dim)
+    """Rows in a canonical group: at least four blocks, and enough rows to outweigh d x d sums."""
+    rows = BLOCKS_PER_GROUP * block_rows(dim)
+    while rows < ROWS_PER_COLUMN * dim:
+        rows *= 2
+    return rows
 
 
 def _cut(span: Span, step: int) -> list[Span]:

@@ -43,14 +43,14 @@ class ThreadExecutor:
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Yield ``function(item)`` for each item, in order; an error cancels what has not started."""
         waiting: deque[Future[R]] = deque()
-        with ThreadPoolExecutor(self.workers) as pool:
-            try:
-                for item in items:
-                    waiting.append(pool.submit(function, item))
-                    if len(waiting) > self.workers:
-                        yield waiting.popleft().result()
-                while waiting:
+        pool = ThreadPoolExecutor(self.workers)
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > self.workers:
                     yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            # After an error or an interrupt nobody waits for what still runs.
+            pool.shutdown(wait=not waiting, cancel_futures=True)

@@ -130,6 +130,6 @@ class Engine:
         share = empty.nbytes + block * (16 * rows.dim + 16) + empty.scratch(block)
         if held + share > self.memory:
             need = -(-(held + share) // 2**20)
-            raise UsageError(f"--memory {self.memory // 2**20}MiB is too small for this pass: it takes {need}MiB")
+            raise UsageError(f"--memory {self.memory // 2**20}MiB is too small for this pass: pass --memory {need}MiB")
         workers = min(self.workers, count, (self.memory - held) // share)
         return ThreadExecutor(workers) if workers > 1 else SerialExecutor()

@@ -213,7 +213,7 @@ def test_an_output_is_checked_before_the_data_are_touched(refused, pipeline, lin
             "moments data.h5 -o out.h5 --orders 1,two",
             "--orders 1,two: pass whole numbers with commas between them, like 1,2,4,6",
         ),
-        ("moments data.h5 -o out.h5 --orders 0,2", "--orders 0,2: each must be at least 1"),
+        ("moments data.h5 -o out.h5 --orders 0,2", "--orders 0,2: each must be from 1 to 16"),
         (
             "moments data.h5 -o out.h5 --resume",
             "--resume is not available in this version; leave it out to start afresh",

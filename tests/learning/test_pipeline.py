@@ -5,12 +5,14 @@ import pytest
 
 from relucli.errors import DataError, UsageError
 from relucli.learning.descent import Fit
-from relucli.learning.pipeline import LearnOptions, _refined_basis, learn
+from relucli.learning.pipeline import LearnOptions, learn
+from relucli.learning.search import _refined_basis
 from relucli.learning.select import Split
 from relucli.learning.student import Student, augmented, normal_equations
 from relucli.moments.estimate import MomentSettings, estimate_moments
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming import blocks as partition
+from relucli.streaming.blocks import Span
 from relucli.streaming.fold import Engine
 from relucli.synthesis import plant
 
@@ -129,7 +131,7 @@ def test_the_number_of_neurons_is_found(k, noise):
     assert found.network.neurons == k
     assert relative_error(found.network, net) < (0.02 if noise else 1e-20)
     if noise:
-        assert {model.neurons for model in found.path} == {1, 2, 3, 4, 5}
+        assert {model.neurons for model in found.path} - {0} == {1, 2, 3, 4, 5}
         best = min(model.validation_mse for model in found.path if model.polished)
         chosen = next(model for model in found.path if model.neurons == k)
         assert chosen.polished
@@ -274,3 +276,58 @@ def test_units_do_not_matter(scale):
     np.testing.assert_allclose(np.sort(found.coefficients) / scale, np.sort(net.coefficients), rtol=1e-9)
     found = learn(MemoryRows(scale * block.x, block.y), LearnOptions(2), Engine()).network
     np.testing.assert_allclose(np.sort(found.coefficients) * scale, np.sort(net.coefficients), rtol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(5, 3, 1), (8, 5, 1), (13, 5, 2), (20, 5, 3), (200, 5, 1)])
+def test_a_few_labels_that_do_not_depend_on_the_inputs_are_refused(n, d, k):
+    # Twenty t statistics at one in a thousand: more than one passes with probability 2e-4.
+    accepted = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        try:
+            learn(MemoryRows(rng.standard_normal((n, d)), rng.standard_normal(n)), LearnOptions(k), Engine())
+            accepted += 1
+        except DataError:
+            pass
+    assert accepted <= 1
+
+
+def test_one_wild_label_does_not_pass_for_structure():
+    _, rows = planted("random", 5, 3, 4000)
+    labels = rows.block(Span(0, 4000)).y.copy()
+    labels[5] = 1e6
+    message = refusal(MemoryRows(rows.block(Span(0, 4000)).x, labels), LearnOptions(3))
+    assert message.startswith("4000 rows do not support a network")
+
+
+def test_labels_that_are_linear_have_no_neurons():
+    x = np.random.default_rng(0).standard_normal((2000, 5))
+    found = learn(MemoryRows(x, x @ np.arange(5.0)), LearnOptions(3), Engine())
+    assert found.network.neurons == 0
+    np.testing.assert_allclose(found.network.linear, np.arange(5.0), atol=1e-12)
+
+
+@pytest.mark.parametrize("mean", [10.0, 1000.0])
+def test_biases_are_found_about_a_mean_far_from_zero(mean):
+    net, rows = planted("random", 5, 3, 8000, bias_sd=0.5, seed=1)
+    block = rows.block(Span(0, 8000))
+    found = learn(MemoryRows(block.x + mean, block.y), LearnOptions(3, bias=True), Engine())
+    x = np.random.default_rng(9).standard_normal((5000, 5))
+    error = np.mean((value(found.network, x + mean) - value(net, x)) ** 2) / value(net, x).var()
+    assert error < 1e-20
+
+
+def test_moments_of_other_labels_are_noticed_while_polishing():
+    _, rows = planted("random", 5, 2, 3000, noise=0.1)
+    moments = estimate_moments(rows, MomentSettings(contractions=0), Engine())
+    block = rows.block(Span(0, 3000))
+    labels = block.y.copy()
+    labels[17] += 1.0
+    with pytest.raises(DataError, match=r"^the labels are not those that the moments were taken of"):
+        learn(MemoryRows(block.x, labels), LearnOptions(2), Engine(), moments)
+
+
+def test_more_neurons_than_memory_allows_are_refused():
+    _, rows = planted("random", 10, 3, 20_000)
+    message = refusal(rows, LearnOptions(1000), UsageError)
+    assert message.startswith("1000 neurons are too many for --memory 512MiB: their discovery takes ")

@@ -175,7 +175,7 @@ def test_moments_of_a_wrong_shape_are_refused():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"orders": (1, 0)}, "--orders 1,0: each must be at least 1"),
+        ({"orders": (1, 0)}, "--orders 1,0: each must be from 1 to 16"),
         ({"contractions": -1}, "--contractions and --slices must not be negative"),
         ({"slices": -1}, "--contractions and --slices must not be negative"),
     ],

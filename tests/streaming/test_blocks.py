@@ -1,10 +1,11 @@
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relucli.streaming.blocks import BLOCKS_PER_GROUP, Span, block_rows, blocks, group_rows, groups
+from relucli.streaming.blocks import Span, block_rows, blocks, group_rows, groups
 
 dims = st.integers(1, 200_000)
 rows = st.integers(0, 300_000)
@@ -22,7 +23,7 @@ def test_block_is_the_largest_power_of_two_within_4_mib_and_its_limits(dim):
 @pytest.mark.parametrize(("dim", "step"), [(1, 16384), (32, 16384), (33, 8192), (100, 4096), (8192, 64), (10**6, 64)])
 def test_block_rows_are_pinned(dim, step):
     assert block_rows(dim) == step
-    assert group_rows(dim) == 4 * step
+    assert group_rows(dim) == 4 * step * max(1, 2 ** int(np.ceil(np.log2(16 * dim / (4 * step)))))
 
 
 @given(rows, dims)
@@ -36,7 +37,7 @@ def test_groups_cover_all_rows_in_order_and_once(n, dim):
 @given(rows, dims)
 def test_blocks_of_the_groups_are_the_blocks_of_all_rows(n, dim):
     within = [blocks(group, dim) for group in groups(n, dim)]
-    assert all(len(cut) <= BLOCKS_PER_GROUP for cut in within)
+    assert all(len(cut) <= group_rows(dim) // block_rows(dim) for cut in within)
     assert [span for cut in within for span in cut] == blocks(Span(0, n), dim)
 
 

@@ -197,7 +197,7 @@ def test_too_little_memory_is_refused_before_reading(data):
     engine = Engine(memory=3 * 2**20)
     with pytest.raises(UsageError) as caught:
         engine.fold(empty, rows)
-    assert str(caught.value) == "--memory 3MiB is too small for this pass: it takes 4MiB"
+    assert str(caught.value) == "--memory 3MiB is too small for this pass: pass --memory 4MiB"
     assert empty.starts == []
     assert engine.passes == engine.rows_read == 0
     assert Engine(memory=4 * 2**20).fold(empty, rows).sums["count"] == 100
@@ -210,7 +210,7 @@ def test_the_memory_that_a_refusal_asks_for_is_enough_and_a_mebibyte_less_is_not
     empty = Gram(1, scratch, size)
     with pytest.raises(UsageError) as caught:
         Engine(memory=0)._executor(empty, rows)
-    need = int(re.fullmatch(r"--memory 0MiB is too small for this pass: it takes (\d+)MiB", str(caught.value))[1])
+    need = int(re.fullmatch(r"--memory 0MiB is too small for this pass: pass --memory (\d+)MiB", str(caught.value))[1])
     Engine(memory=need * 2**20)._executor(empty, rows)
     with pytest.raises(UsageError):
         Engine(memory=(need - 1) * 2**20)._executor(empty, rows)

@@ -1,0 +1,129 @@
+"""The search for a model on a pilot: discover on the span, select, and repeat on the better span of what was found."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from relucli.learning.collapse import Path
+from relucli.learning.descent import Fit, descend
+from relucli.learning.discover import iterative, overcomplete, width
+from relucli.learning.options import LearnOptions
+from relucli.learning.scale import rescaled
+from relucli.learning.select import Selection, Split, clearly_needed, lifting, promises_more, select
+from relucli.learning.student import Student, augmented, normal_equations
+from relucli.learning.subspace import estimate_subspace
+from relucli.moments.estimate import MomentSettings, estimate_moments
+from relucli.storage.dataset import MemoryRows
+from relucli.streaming.executors import Executor, SerialExecutor, ThreadExecutor
+from relucli.streaming.fold import Engine
+
+__all__ = ["HELD_OUT", "best_selection"]
+
+Array = NDArray[np.float64]
+
+ROUNDS = 3
+HELD_OUT = 5
+SCARCE = 30
+
+
+def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn: int, workers: int) -> Path:
+    """The best model of each size over a few starts, on rows projected to the span."""
+    route = iterative if options.discovery == "iterative" else overcomplete
+    p = basis.shape[1] + options.bias
+    used = min(len(split.y), max(6000, 40 * p * (width(most) + 1)))
+    step = len(split.y) // used
+    x = np.asfortranarray(augmented(split.x[::step] @ basis, options.bias))
+    y = split.y[::step]
+
+    def start(index: int) -> Path:
+        return route(x, y, most, options.bias, np.random.default_rng([options.seed, 3, turn, index]))
+
+    paths = list(_executor(workers).map(start, range(options.starts)))
+    return {m: min((path[m] for path in paths), key=lambda fit: fit.quadratic.loss) for m in paths[0]}
+
+
+def _executor(workers: int) -> Executor:
+    return ThreadExecutor(workers) if workers > 1 else SerialExecutor()
+
+
+def _at_best_scale(path: Path, split: Split, basis: Array, bias: bool, workers: int) -> Path:
+    """The path with its models of doubtful size refitted to all rows at the best scale of their close pairs."""
+    x = np.asfortranarray(augmented(split.x @ basis, bias))
+    least = clearly_needed(path)
+    doubtful = [m for m in path if least <= m <= least + 2]
+    refits = _executor(workers).map(lambda m: rescaled(x, split.y, path[m]), doubtful)
+    return path | dict(zip(doubtful, refits, strict=True))
+
+
+def _on_span(student: Student, split: Split, basis: Array, bias: bool) -> Fit:
+    """A student refitted on a span."""
+    back = np.linalg.pinv(lifting(basis, bias)).T
+    free = np.arange(back.shape[1], dtype=np.intp)
+    near = Student(student.beta @ back, student.signs, student.linear @ back, free)
+    x = np.asfortranarray(augmented(split.x @ basis, bias))
+    return descend(lambda s, stale: normal_equations(x, split.y, s, stale), near)
+
+
+def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine) -> Array:
+    """The span of the fitted neurons, far better known than from moments, and what the residual still depends on.
+
+    Directions of the fit below its own noise are left out; slice moments of the residual add those that stand out.
+    """
+    d = split.x.shape[1]
+    vectors = np.vstack([fit.student.beta, fit.student.linear])[:, :d]
+    curvature = np.diag(fit.quadratic.normal)
+    noise = np.sqrt(fit.quadratic.noise_variance * np.mean(1 / curvature[curvature > 0]))
+    _, sizes, directions = np.linalg.svd(vectors, full_matrices=False)
+    clear = sizes > 1.5 * noise * (np.sqrt(d) + np.sqrt(len(vectors)))
+    spanning = [directions[: max(1, int(clear.sum()))].T]
+    residual = split.y - fit.student(augmented(split.x, options.bias))
+    if np.ptp(residual) > 1e-12 * np.abs(split.y).max():
+        moments = estimate_moments(MemoryRows(split.x, residual), MomentSettings((1,), 0, 8, options.seed), engine)
+        left = estimate_subspace(moments, "sliced", options.whiten, d, options.seed)
+        spanning.append(left.basis[:, : left.significant])
+    basis = np.linalg.qr(np.column_stack(spanning))[0]
+    covariance = np.atleast_2d(np.cov(split.x @ basis, rowvar=False))
+    covariance += 1e-12 * np.trace(covariance) * np.eye(len(covariance))
+    return np.asarray(solve_triangular(np.linalg.cholesky(covariance), basis.T, lower=True).T)
+
+
+def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine: Engine) -> Selection:
+    """Discover, select, and repeat on the refined span while that finds more.
+
+    A first fit knows the span much better than the moments did, so that what was blurred, neurons closer to each
+    other than the error of the span among them, can be told apart in a second.
+    """
+    path = _discover(split, basis, most, options, 0, engine.workers)
+    path = _at_best_scale(path, split, basis, options.bias, engine.workers)
+    selection = select(path, basis, split, options.bias, engine)
+    for turn in range(1, ROUNDS):
+        if selection.exact:
+            break
+        basis = _refined_basis(selection.fit, split, options, engine)
+        known = _on_span(selection.fit.student, split, basis, options.bias)
+        path = _discover(split, basis, most, options, turn, engine.workers)
+        m = known.student.neurons
+        path[m] = min(known, path.get(m, known), key=lambda fit: fit.mse)
+        path = _at_best_scale(path, split, basis, options.bias, engine.workers)
+        if not promises_more(path, known, basis, split, options.bias):
+            break
+        again = select(path, basis, split, options.bias, engine)
+        if not again.better_than(selection):
+            break
+        selection = again
+    return selection
+
+
+def best_selection(x: Array, y: Array, basis: Array, most: int, options: LearnOptions, engine: Engine) -> Selection:
+    """The selection on a pilot.
+
+    Where rows are few, a fit of all of them that leaves no residual is looked for first: it needs no rows held out
+    to be trusted.
+    """
+    if len(y) < SCARCE * (most + 1) * x.shape[1]:
+        selection = _search(Split.of(x, y, 0), basis, most, options, engine)
+        if selection.exact:
+            return selection
+    return _search(Split.of(x, y, HELD_OUT), basis, most, options, engine)
