@@ -87,7 +87,9 @@ def learn(
             taken = None if moments is None else _read_moments(moments, rows, data)
             with options.about(*data):
                 found = pipeline.learn(rows, asked, engine, taken)
-    values = _values(found)
+    values = _values(found) | {"asked": count}
+    if count is not None and found.network.neurons < count:
+        view.note(f"{found.network.neurons} neurons and their linear part explain the labels as well as {count} would")
     _write(output, found, asked, values, options.command_line(context), force)
     values |= {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
     view.summary(values, lambda: _drawn(found, values))
