@@ -15,7 +15,7 @@ from relucli.errors import UsageError
 from relucli.network import ReluNetwork
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span, block_rows
-from relucli.streaming.executors import Executor, SerialExecutor, ThreadExecutor
+from relucli.streaming.executors import Executor, executor_for
 
 __all__ = ["FAMILIES", "draw", "plant", "synthesize"]
 
@@ -177,7 +177,7 @@ def synthesize(
     cut = partial(_cut, teacher, wanted, seed, noise, dtype)
     step = block_rows(teacher.dim)
     indices = range(wanted.start // step, -(-wanted.stop // step))
-    executor = ThreadExecutor(workers) if workers > 1 else SerialExecutor()
+    executor = executor_for(workers)
     return _in_order(executor, cut, indices)
 
 

@@ -54,10 +54,6 @@ def _fitted(student: Student, directions: Array, x: Array, y: Array) -> Student:
     return Student(directions * size[:, None], signs, v, student.free)
 
 
-def _empty(p: int) -> Student:
-    return Student(np.empty((0, p)), np.empty(0), np.zeros(p), np.arange(p, dtype=np.intp))
-
-
 def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Generator) -> Path:
     """Fit more neurons than wanted from random directions, then collapse.
 
@@ -80,7 +76,7 @@ def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Ge
         The best fit for every number of neurons from ``neurons`` down to 1.
     """
     p = x.shape[1]
-    start = _fitted(_empty(p), _directions(width(neurons), p, bias, rng), x, y)
+    start = _fitted(Student.empty(p), _directions(width(neurons), p, bias, rng), x, y)
     fit = descend(lambda s, stale: normal_equations(x, y, s, stale), start, steps=25, tolerance=1e-2, damping=1e-2)
     return collapse(x, y, fit, neurons)
 
@@ -140,7 +136,7 @@ def iterative(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Gener
         )
 
     p = x.shape[1]
-    start = _empty(p)
+    start = Student.empty(p)
     fit = refit(Student(start.beta, start.signs, _least_squares(x, y), start.free), 1)
     while fit.student.neurons < neurons + 2:
         gate, pull = _best_gate(x, y - fit.student(x), bias, rng)

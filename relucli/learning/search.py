@@ -16,7 +16,7 @@ from relucli.learning.student import Student, augmented, normal_equations
 from relucli.learning.subspace import estimate_subspace
 from relucli.moments.estimate import MomentSettings, estimate_moments
 from relucli.storage.dataset import MemoryRows
-from relucli.streaming.executors import Executor, SerialExecutor, ThreadExecutor
+from relucli.streaming.executors import executor_for
 from relucli.streaming.fold import Engine
 
 __all__ = ["HELD_OUT", "best_selection"]
@@ -40,12 +40,8 @@ def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn
     def start(index: int) -> Path:
         return route(x, y, most, options.bias, np.random.default_rng([options.seed, 3, turn, index]))
 
-    paths = list(_executor(workers).map(start, range(options.starts)))
+    paths = list(executor_for(workers).map(start, range(options.starts)))
     return {m: min((path[m] for path in paths), key=lambda fit: fit.quadratic.loss) for m in paths[0]}
-
-
-def _executor(workers: int) -> Executor:
-    return ThreadExecutor(workers) if workers > 1 else SerialExecutor()
 
 
 def _at_best_scale(path: Path, split: Split, basis: Array, bias: bool, workers: int) -> Path:
@@ -53,7 +49,7 @@ def _at_best_scale(path: Path, split: Split, basis: Array, bias: bool, workers: 
     x = np.asfortranarray(augmented(split.x @ basis, bias))
     least = clearly_needed(path)
     doubtful = [m for m in path if least <= m <= least + 2]
-    refits = _executor(workers).map(lambda m: rescaled(x, split.y, path[m]), doubtful)
+    refits = executor_for(workers).map(lambda m: rescaled(x, split.y, path[m]), doubtful)
     return path | dict(zip(doubtful, refits, strict=True))
 
 

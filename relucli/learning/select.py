@@ -192,11 +192,6 @@ def promises_more(path: Path, known: Fit, basis: Array, split: Split, bias: bool
     return False
 
 
-def _no_neurons(lift: Array) -> Student:
-    p = len(lift)
-    return Student(np.empty((0, p)), np.empty(0), np.zeros(p), np.arange(p, dtype=np.intp))
-
-
 def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -> Selection:
     """Choose the number of neurons.
 
@@ -227,7 +222,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
     rough: dict[int, Array] = {}
     least = clearly_needed(path)
     if least == min(path):
-        fits[0] = polish(rows, _no_neurons(lift), bias, engine)
+        fits[0] = polish(rows, Student.empty(len(lift)), bias, engine)
         squares[0] = _squares(fits[0].student, held, split.held_y)
         if fits[0].quadratic.exact:
             return Selection(

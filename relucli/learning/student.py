@@ -53,6 +53,11 @@ class Student:
     linear: Array
     free: NDArray[np.intp]
 
+    @classmethod
+    def empty(cls, p: int) -> Student:
+        """The linear function zero, free to change: no neurons."""
+        return cls(np.empty((0, p)), np.empty(0), np.zeros(p), np.arange(p, dtype=np.intp))
+
     @property
     def neurons(self) -> int:
         """m."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
-__all__ = ["Executor", "SerialExecutor", "ThreadExecutor"]
+__all__ = ["Executor", "SerialExecutor", "ThreadExecutor", "executor_for"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -54,3 +54,8 @@ class ThreadExecutor:
         finally:
             # After an error or an interrupt nobody waits for what still runs.
             pool.shutdown(wait=not waiting, cancel_futures=True)
+
+
+def executor_for(workers: int) -> Executor:
+    """Threads if there are several workers, else the calling thread."""
+    return ThreadExecutor(workers) if workers > 1 else SerialExecutor()

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from relucli.errors import UsageError
 from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.blocks import Span, block_rows, blocks, groups
-from relucli.streaming.executors import Executor, SerialExecutor, ThreadExecutor
+from relucli.streaming.executors import Executor, executor_for
 
 __all__ = ["DEFAULT_MEMORY", "Engine", "Progress", "Rows", "tree_merge"]
 
@@ -132,4 +132,4 @@ class Engine:
             need = -(-(held + share) // 2**20)
             raise UsageError(f"--memory {self.memory // 2**20}MiB is too small for this pass: pass --memory {need}MiB")
         workers = min(self.workers, count, (self.memory - held) // share)
-        return ThreadExecutor(workers) if workers > 1 else SerialExecutor()
+        return executor_for(workers)

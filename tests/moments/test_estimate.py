@@ -175,6 +175,7 @@ def test_moments_of_a_wrong_shape_are_refused():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"orders": (1, 17)}, "--orders 1,17: each must be from 1 to 16"),
         ({"orders": (1, 0)}, "--orders 1,0: each must be from 1 to 16"),
         ({"contractions": -1}, "--contractions and --slices must not be negative"),
         ({"slices": -1}, "--contractions and --slices must not be negative"),
@@ -253,3 +254,10 @@ def test_an_indefinite_covariance_says_whether_rows_are_too_few():
         cholesky_root(np.zeros(4), matrix, 3)
     with pytest.raises(DataError, match=r"^the covariance of x is singular: columns depend on each other"):
         cholesky_root(np.zeros(4), matrix, 300)
+
+
+@pytest.mark.parametrize("scale", [1e160, 1e-160])
+def test_labels_whose_squares_are_out_of_range_are_refused(scale):
+    x = np.random.default_rng(0).standard_normal((50, 2))
+    with pytest.raises(DataError, match=r"^y holds labels of size .*, whose squares are out of range; rescale them$"):
+        taken(x, scale * x[:, 0])
