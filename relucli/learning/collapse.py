@@ -11,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.descent import Fit, descend
-from relucli.learning.student import Student, normal_equations
+from relucli.learning.descent import Fit, fitted
+from relucli.learning.student import Student
 
-__all__ = ["Path", "collapse", "merged"]
+__all__ = ["CLEAR_GAIN", "Path", "collapse", "explains", "merged", "without_idle"]
 
 Array = NDArray[np.float64]
 
@@ -25,6 +25,9 @@ DROPS = 3
 MERGES = 3
 FINALISTS = 2
 FREE_RISE = 0.01
+IDLE = 1e-10
+CLEAR_GAIN = 6.0
+BELOW = 3
 
 
 def merged(student: Student, i: int, j: int) -> Student:
@@ -81,13 +84,17 @@ class _Surgeon:
         self.student = student
 
 
-def _without_idle(fit: Fit, smallest: int) -> Student:
-    """The student without the neurons that together cost at most a hundredth of the loss; one at least goes."""
+def without_idle(fit: Fit, smallest: int) -> Student:
+    """The student without the neurons that together cost at most a hundredth of the loss.
+
+    Where the loss is next to nothing, at most 1e-10 of the labels' energy: refitting returns from there.
+    """
     surgeon, spent = _Surgeon(fit), 0.0
+    allowed = max(FREE_RISE * fit.quadratic.loss, IDLE * fit.quadratic.energy)
     while surgeon.student.neurons > smallest:
         costs = surgeon.costs()
-        spent += costs.min()
-        if spent > FREE_RISE * fit.quadratic.loss and surgeon.student.neurons < fit.student.neurons:
+        spent += max(0.0, float(costs.min()))
+        if spent > allowed:
             break
         surgeon.drop(int(np.argmin(costs)))
     return surgeon.student
@@ -111,6 +118,8 @@ def collapse(x: Array, y: Array, fit: Fit, largest: int, smallest: int = 1) -> P
     1. While there are more than ``largest`` neurons, drop at once those that cost next to nothing, and refit.
     2. Then list candidates with one neuron fewer, refit each for a few steps, keep the best two, refit these to
        convergence; the better is the next model of the path.
+    3. End where three models explain far less than the one before, or one does whose forerunner explains everything:
+       smaller ones explain less still.
 
     Parameters
     ----------
@@ -129,19 +138,29 @@ def collapse(x: Array, y: Array, fit: Fit, largest: int, smallest: int = 1) -> P
     """
 
     def refit(student: Student, steps: int, tolerance: float = 1e-3) -> Fit:
-        return descend(
-            lambda s, stale: normal_equations(x, y, s, stale),
-            student,
-            steps=steps,
-            tolerance=tolerance,
-            damping=1e-2,
-        )
+        return fitted(x, y, student, steps=steps, tolerance=tolerance, damping=1e-2)
 
     while fit.student.neurons > largest:
-        fit = refit(_without_idle(fit, largest), 10, 1e-2)
-    path = {fit.student.neurons: refit(fit.student, 20)}
-    while fit.student.neurons > smallest:
+        kept = without_idle(fit, largest)
+        if kept.neurons == fit.student.neurons:
+            surgeon = _Surgeon(fit)
+            kept = surgeon.dropped(int(np.argmin(surgeon.costs())))
+        fit = refit(kept, 10, 1e-2)
+    fit = refit(fit.student, 20)
+    path, spared = {fit.student.neurons: fit}, 0
+    while fit.student.neurons > smallest and spared < BELOW:
         rough = sorted((refit(s, 2, 1e-2) for s in _candidates(fit)), key=lambda f: f.quadratic.loss)
-        fit = min((refit(f.student, 20) for f in rough[:FINALISTS]), key=lambda f: f.quadratic.loss)
-        path[fit.student.neurons] = fit
+        smaller = min((refit(f.student, 20) for f in rough[:FINALISTS]), key=lambda f: f.quadratic.loss)
+        spared += BELOW if fit.quadratic.exact and not smaller.quadratic.exact else explains(fit, smaller)
+        fit = path[smaller.student.neurons] = smaller
     return path
+
+
+def explains(larger: Fit, smaller: Fit) -> bool:
+    """Whether a larger model explains far more than noise could.
+
+    One more neuron may fit p parameters to noise over many half-spaces; a gain of six times 2 p + 10 noise variances
+    is beyond that.
+    """
+    gain = smaller.quadratic.loss - larger.quadratic.loss
+    return gain > CLEAR_GAIN * (2 * smaller.student.linear.size + 10) * larger.quadratic.noise_variance

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from relucli.learning.student import Quadratic, Student
+from relucli.learning.student import Quadratic, Student, normal_equations
 
-__all__ = ["Evaluate", "Fit", "descend"]
+__all__ = ["Evaluate", "Fit", "descend", "fitted"]
 
 SMALLEST_DAMPING = 1e-13
 REJECTIONS = 14
@@ -69,6 +69,7 @@ def descend(
     steps: int = 60,
     tolerance: float = 1e-3,
     damping: float = 1e-3,
+    probing: bool = False,
 ) -> Fit:
     """Minimise the sum of squared residuals by damped Gauss-Newton.
 
@@ -94,6 +95,9 @@ def descend(
         Decrease of the loss for each parameter, in units of the noise variance, at which to stop.
     damping : float
         First damping, relative to the diagonal.
+    probing : bool
+        Whether to try a step by its loss and gradient alone, and take the normal matrix once it is accepted:
+        for rows in memory, where that is far cheaper; with rows on disk it would cost a pass.
 
     Returns
     -------
@@ -118,7 +122,7 @@ def descend(
                 break
             if step is not None:
                 trial = student.moved(step)
-                moved = evaluate(trial, current.normal if kept else None)
+                moved = evaluate(trial, current.normal if kept or probing else None)
                 if moved.loss < current.loss:
                     break
             if not current.fresh:
@@ -129,6 +133,8 @@ def descend(
         if converged or rejected > REJECTIONS:
             break
         kept = KEPT[0] * promise < current.loss - moved.loss < KEPT[1] * promise
+        if probing and not kept:
+            moved = evaluate(trial, None)
         small = small + 1 if current.loss - moved.loss <= enough else 0
         student, current = trial, moved
         history.append(current.loss / current.samples)
@@ -137,3 +143,20 @@ def descend(
     if not current.fresh:
         current = evaluate(student, None)
     return Fit(student, current, tuple(history), converged)
+
+
+def fitted(
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    student: Student,
+    *,
+    steps: int = 60,
+    tolerance: float = 1e-3,
+    damping: float = 1e-3,
+) -> Fit:
+    """A student fitted to rows in memory: `descend` on their normal equations."""
+
+    def evaluate(moved: Student, stale: NDArray[np.float64] | None) -> Quadratic:
+        return normal_equations(x, y, moved, stale)
+
+    return descend(evaluate, student, steps=steps, tolerance=tolerance, damping=damping, probing=True)

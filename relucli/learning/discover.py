@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.collapse import Path, collapse
-from relucli.learning.descent import Fit, descend
-from relucli.learning.student import Student, normal_equations
+from relucli.learning.collapse import CLEAR_GAIN, Path, collapse, without_idle
+from relucli.learning.descent import Fit, fitted
+from relucli.learning.student import Student
 
 __all__ = ["iterative", "overcomplete", "width"]
 
@@ -23,6 +23,10 @@ Array = NDArray[np.float64]
 
 BIAS_SPREAD = 0.7
 NET = 512
+COARSE_ROWS = 4
+STAGE = 12
+REFILLS = 3
+FAINT = 1e-2
 PAIR_SCALES = (0.3, 0.05)
 
 
@@ -54,8 +58,19 @@ def _fitted(student: Student, directions: Array, x: Array, y: Array) -> Student:
     return Student(directions * size[:, None], signs, v, student.free)
 
 
+def _refilled(student: Student, directions: Array, rng: np.random.Generator) -> Student:
+    """The student with faint neurons in new directions, in place of those that did nothing."""
+    size = FAINT * np.linalg.norm(student.beta, axis=1).mean()
+    return student.plus(size * directions, rng.choice([-1.0, 1.0], len(directions)))
+
+
 def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Generator) -> Path:
     """Fit more neurons than wanted from random directions, then collapse.
+
+    1. Fit neurons in random directions, to a part of the rows first.
+    2. While the loss falls fast, drop those that do nothing, and go on.
+    3. When it does not, put new ones in their place, and go on if that explains more than noise could.
+    4. Collapse to the path.
 
     Parameters
     ----------
@@ -76,8 +91,27 @@ def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Ge
         The best fit for every number of neurons from ``neurons`` down to 1.
     """
     p = x.shape[1]
-    start = _fitted(Student.empty(p), _directions(width(neurons), p, bias, rng), x, y)
-    fit = descend(lambda s, stale: normal_equations(x, y, s, stale), start, steps=25, tolerance=1e-2, damping=1e-2)
+    few = COARSE_ROWS * p * (width(neurons) + 1)
+
+    def refit(student: Student, steps: int, rows: int) -> Fit:
+        return fitted(np.asfortranarray(x[:rows]), y[:rows], student, steps=steps, tolerance=1e-2, damping=1e-2)
+
+    student = _fitted(Student.empty(p), _directions(width(neurons), p, bias, rng), x, y)
+    if len(y) > 2 * few:
+        student = refit(student, 20, few).student
+    fit = refit(student, STAGE, len(y))
+    falling, refills = True, 0
+    while not fit.quadratic.exact and refills <= REFILLS:
+        kept = without_idle(fit, 1)
+        fresh = 0 if falling else width(neurons) - kept.neurons
+        if fresh:
+            kept = _refilled(kept, _directions(fresh, p, bias, rng), rng)
+        again = refit(kept, STAGE if falling else 2 * STAGE, len(y))
+        gain, noise = fit.quadratic.loss - again.quadratic.loss, again.quadratic.noise_variance
+        if gain <= 0 or (not falling and gain <= CLEAR_GAIN * max(1, fresh) * p * noise):
+            break
+        refills += not falling
+        falling, fit = again.quadratic.loss < 0.5 * fit.quadratic.loss, again
     return collapse(x, y, fit, neurons)
 
 
@@ -127,13 +161,7 @@ def iterative(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Gener
     """
 
     def refit(student: Student, steps: int) -> Fit:
-        return descend(
-            lambda s, stale: normal_equations(x, y, s, stale),
-            student,
-            steps=steps,
-            tolerance=1e-2,
-            damping=1e-2,
-        )
+        return fitted(x, y, student, steps=steps, tolerance=1e-2, damping=1e-2)
 
     p = x.shape[1]
     start = Student.empty(p)

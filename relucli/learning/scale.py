@@ -14,8 +14,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.descent import Fit, descend
-from relucli.learning.student import Student, normal_equations
+from relucli.learning.descent import Fit, fitted
+from relucli.learning.student import Student
 
 __all__ = ["rescaled"]
 
@@ -65,8 +65,7 @@ def rescaled(x: Array, y: Array, fit: Fit) -> Fit:
     """
 
     def refit(student: Student, steps: int, every: int = 1) -> Fit:
-        rows, labels = np.asfortranarray(x[::every]), y[::every]
-        return descend(lambda s, stale: normal_equations(rows, labels, s, stale), student, steps=steps, tolerance=1e-4)
+        return fitted(np.asfortranarray(x[::every]), y[::every], student, steps=steps, tolerance=1e-4)
 
     every = max(1, len(y) // TRIAL_ROWS)
     for _ in range(ATTEMPTS):

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from relucli.learning.collapse import Path
-from relucli.learning.descent import Fit, descend
+from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import iterative, overcomplete, width
 from relucli.learning.options import LearnOptions
 from relucli.learning.scale import rescaled
 from relucli.learning.select import Selection, Split, clearly_needed, lifting, promises_more, select
-from relucli.learning.student import Student, augmented, normal_equations
+from relucli.learning.student import Student, augmented
 from relucli.learning.subspace import estimate_subspace
 from relucli.moments.estimate import MomentSettings, estimate_moments
 from relucli.storage.dataset import MemoryRows
@@ -32,7 +32,7 @@ def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn
     """The best model of each size over a few starts, on rows projected to the span."""
     route = iterative if options.discovery == "iterative" else overcomplete
     p = basis.shape[1] + options.bias
-    used = min(len(split.y), max(6000, 40 * p * (width(most) + 1)))
+    used = min(len(split.y), max(6000, 20 * p * (width(most) + 1)))
     step = len(split.y) // used
     x = np.asfortranarray(augmented(split.x[::step] @ basis, options.bias))
     y = split.y[::step]
@@ -41,14 +41,15 @@ def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn
         return route(x, y, most, options.bias, np.random.default_rng([options.seed, 3, turn, index]))
 
     paths = list(executor_for(workers).map(start, range(options.starts)))
-    return {m: min((path[m] for path in paths), key=lambda fit: fit.quadratic.loss) for m in paths[0]}
+    sizes = sorted(set().union(*paths), reverse=True)
+    return {m: min((path[m] for path in paths if m in path), key=lambda fit: fit.quadratic.loss) for m in sizes}
 
 
 def _at_best_scale(path: Path, split: Split, basis: Array, bias: bool, workers: int) -> Path:
     """The path with its models of doubtful size refitted to all rows at the best scale of their close pairs."""
     x = np.asfortranarray(augmented(split.x @ basis, bias))
     least = clearly_needed(path)
-    doubtful = [m for m in path if least <= m <= least + 2]
+    doubtful = [m for m in path if least <= m <= least + 2 and not path[m].quadratic.exact]
     refits = executor_for(workers).map(lambda m: rescaled(x, split.y, path[m]), doubtful)
     return path | dict(zip(doubtful, refits, strict=True))
 
@@ -59,7 +60,7 @@ def _on_span(student: Student, split: Split, basis: Array, bias: bool) -> Fit:
     free = np.arange(back.shape[1], dtype=np.intp)
     near = Student(student.beta @ back, student.signs, student.linear @ back, free)
     x = np.asfortranarray(augmented(split.x @ basis, bias))
-    return descend(lambda s, stale: normal_equations(x, split.y, s, stale), near)
+    return fitted(x, split.y, near)
 
 
 def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
-from relucli.learning.collapse import Path
+from relucli.learning.collapse import Path, explains
 from relucli.learning.descent import Fit
 from relucli.learning.polish import polish, settle
 from relucli.learning.student import Student, augmented
@@ -24,7 +24,6 @@ ROUGHLY = 3e-2
 CLOSELY = 1e-2
 THINNING = 4
 ENOUGH = 10
-CLEAR_GAIN = 6.0
 
 
 @dataclass(frozen=True)
@@ -83,18 +82,8 @@ class Selection:
 
 
 def clearly_needed(path: Path) -> int:
-    """The least number of neurons such that no larger model explains far more than noise could.
-
-    One more neuron may fit p parameters to noise over many half-spaces; a gain of six times 2 p + 10 noise variances
-    is beyond that.
-    """
-    needed = min(path)
-    for m in sorted(path)[:-1]:
-        gain = path[m].quadratic.loss - path[m + 1].quadratic.loss
-        noise = path[m + 1].quadratic.noise_variance
-        if gain > CLEAR_GAIN * (2 * path[m].student.beta.shape[1] + 10) * noise:
-            needed = m + 1
-    return needed
+    """The least number of neurons such that no larger model of the path explains far more than noise could."""
+    return max([min(path)] + [m for m in path if m - 1 in path and explains(path[m], path[m - 1])])
 
 
 def _squares(student: Student, x: Array, y: Array) -> Array:

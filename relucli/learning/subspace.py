@@ -31,6 +31,7 @@ Whitening = Literal["auto", "on", "off"]
 LABEL_FUNCTIONS = 3
 REFINEMENTS = 8
 NULL_DRAWS = 8
+NEARLY_ALL = 0.6
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ def estimate_subspace(moments: Moments, method: Method, whiten: Whitening, limit
     1. Whiten, unless told not to, or unless there are too few rows to.
     2. Stack the moments, and compare the eigenvalues of the stack with those of pure noise.
     3. Keep one direction more than stand out (the stages that follow prune), at most ``limit``; refine.
+       Where that is most of all directions, keep all.
 
     Parameters
     ----------
@@ -198,6 +200,8 @@ def estimate_subspace(moments: Moments, method: Method, whiten: Whitening, limit
     null = _null(moments, evidence, method, np.random.default_rng([seed, 2]))
     significant = int((values > null).sum())
     rank = min(d, limit, significant + 1)
+    if rank > NEARLY_ALL * d:
+        rank = d
     basis = _refined(evidence, vectors[:, ::-1][:, :rank])
     raw = solve_triangular(root, basis, lower=True, trans="T")
     return Subspace(raw, values[::-1], null, significant, method, whitened)
