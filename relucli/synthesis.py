@@ -9,13 +9,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from relucli.errors import UsageError
 from relucli.network import ReluNetwork
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span, block_rows
-from relucli.streaming.executors import Executor, executor_for
+from relucli.streaming.executors import Executor, executor_for, one_blas_thread
 
 __all__ = ["FAMILIES", "draw", "plant", "synthesize"]
 
@@ -191,5 +190,5 @@ def _cut(teacher: ReluNetwork, wanted: Span, seed: int, noise: float, dtype: Dty
 
 
 def _in_order(executor: Executor, cut: partial[Block], indices: range) -> Iterator[Block]:
-    with threadpool_limits(1):
+    with one_blas_thread():
         yield from executor.map(cut, indices)

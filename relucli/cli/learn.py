@@ -23,7 +23,7 @@ from relucli.cli.options import (
     Seed,
     Workers,
 )
-from relucli.cli.render import View, columns, duration, facts, number, with_error
+from relucli.cli.render import View, columns, duration, facts, number, plain, with_error
 from relucli.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ Bias = Annotated[bool, typer.Option("--bias/--no-bias", help="Whether neurons ha
 Whiten = Annotated[
     Literal["auto", "on", "off"], typer.Option(help="Whiten the inputs by their own mean and covariance.")
 ]
+LossName = Annotated[
+    Literal["squared", "huber"], typer.Option(help="huber stands heavy tails and a few percent of wrong labels.")
+]
 Starts = Annotated[int, typer.Option(metavar="S", min=1, help="Random starts of the discovery.")]
 
 LARGEST_WEIGHTS = 2
@@ -63,6 +66,7 @@ def learn(
     bias: Bias = False,
     whiten: Whiten = "auto",
     starts: Starts = 2,
+    loss: LossName = "squared",
     seed: Seed = 0,
     inputs: Inputs = "x",
     labels: Labels = "y",
@@ -79,7 +83,7 @@ def learn(
 
     start, view = perf_counter(), View(as_json, quiet)
     count = options.parse_neurons(k)
-    asked = pipeline.LearnOptions(count, max_neurons, bias, subspace, discovery, whiten, starts, seed)
+    asked = pipeline.LearnOptions(count, max_neurons, bias, subspace, discovery, whiten, starts, seed, loss)
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, scheduler, progress)
         options.check_result(output, [*data, moments], force)
@@ -124,6 +128,10 @@ def _values(found: Learned) -> dict[str, Any]:
         "exact": bool(found.fit.quadratic.exact),
         "passes": found.passes,
         "path": [vars(model) for model in found.path],
+        "findings": [
+            {"stage": item.stage, "ok": item.ok, "message": item.message} | plain(item.numbers)
+            for item in found.findings
+        ],
     }
 
 
@@ -150,6 +158,7 @@ def _write(
         provenance=Provenance(command, asked.seed),
         errors={
             "weight_errors": found.errors.weights,
+            "weight_within": found.errors.within,
             "coefficient_errors": found.errors.coefficients,
             "bias_errors": found.errors.biases,
             "linear_errors": found.errors.linear,
@@ -172,6 +181,14 @@ def _drawn(found: Learned, values: dict[str, Any]) -> Iterator[Any]:
         rows=f"{values['samples']:,}",
         time=f"{duration(values['seconds'])}, {values['passes']} passes over all rows",
     )
+    yield _findings(found)
+
+
+def _findings(found: Learned) -> Any:
+    table = columns("What each stage saw", "<", "<", "<")
+    for item in found.findings:
+        table.add_row(item.stage, "ok" if item.ok else "!!", item.message)
+    return table
 
 
 def _neurons(found: Learned) -> Any:

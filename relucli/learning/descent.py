@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from relucli.learning.loss import SQUARED, Loss
 from relucli.learning.student import Quadratic, Student, normal_equations
 
 __all__ = ["Evaluate", "Fit", "descend", "fitted"]
@@ -153,10 +154,11 @@ def fitted(
     steps: int = 60,
     tolerance: float = 1e-3,
     damping: float = 1e-3,
+    loss: Loss = SQUARED,
 ) -> Fit:
     """A student fitted to rows in memory: `descend` on their normal equations."""
 
     def evaluate(moved: Student, stale: NDArray[np.float64] | None) -> Quadratic:
-        return normal_equations(x, y, moved, stale)
+        return normal_equations(x, y, moved, stale, loss)
 
     return descend(evaluate, student, steps=steps, tolerance=tolerance, damping=damping, probing=True)

@@ -7,9 +7,10 @@ from typing import Literal
 
 from relucli.learning.subspace import Method, Whitening
 
-__all__ = ["Discovery", "LearnOptions"]
+__all__ = ["Discovery", "LearnOptions", "LossName"]
 
 Discovery = Literal["auto", "overcomplete", "iterative"]
+LossName = Literal["squared", "huber"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class LearnOptions:
     starts : int
         Random starts of the discovery.
     seed : int
+    loss : {"squared", "huber"}
+        What a residual costs; huber stands heavy tails and a few percent of grossly wrong labels.
     """
 
     neurons: int | None = None
@@ -43,3 +46,4 @@ class LearnOptions:
     whiten: Whitening = "auto"
     starts: int = 2
     seed: int = 0
+    loss: LossName = "squared"

@@ -7,19 +7,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
-from threadpoolctl import threadpool_limits
+from scipy.stats import wilcoxon
 
 from relucli.errors import DataError, UsageError
 from relucli.learning.descent import Fit
+from relucli.learning.diagnose import Finding, diagnose
 from relucli.learning.discover import width
+from relucli.learning.loss import EFFICIENT, GROSS, SQUARED, Loss, robust_scale
 from relucli.learning.options import LearnOptions
-from relucli.learning.polish import StandardErrors, polish, standard_errors, to_network
+from relucli.learning.polish import polish, to_network
 from relucli.learning.search import HELD_OUT, best_selection
 from relucli.learning.select import Model, Selection
+from relucli.learning.student import augmented
 from relucli.learning.subspace import Subspace, estimate_subspace
+from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
 from relucli.network import ReluNetwork
 from relucli.storage.dataset import ShiftedRows, pilot
+from relucli.streaming.executors import one_blas_thread
 from relucli.streaming.fold import Engine, Rows
 
 __all__ = ["LearnOptions", "Learned", "learn"]
@@ -28,6 +33,10 @@ Array = NDArray[np.float64]
 PILOT_WORK = 20_000_000_000
 PILOT_BYTES = 128 * 2**20
 PILOT_COPIES = 3
+CHANCE = 5e-4
+CANCELLING = 1e6
+ROBUST_ROUNDS = 4
+FALLING = 0.9
 
 
 @dataclass(frozen=True)
@@ -43,11 +52,15 @@ class Learned:
     subspace : Subspace
     moments : Moments
     noise_std : float
-        Root mean squared residual, for the degrees of freedom used.
+        Root mean squared residual, for the degrees of freedom used; with a robust loss, the robust scale.
     r2 : float
-        Share of the label variance explained on the rows used.
+        Share of the label variance explained on the rows used; with a robust loss, of the loss about the mean label.
     samples, passes : int
         Rows, and passes over all of them.
+    fit : Fit
+        Of all rows.
+    findings : tuple of Finding
+        What each stage saw.
     """
 
     network: ReluNetwork
@@ -60,6 +73,7 @@ class Learned:
     samples: int
     passes: int
     fit: Fit
+    findings: tuple[Finding, ...]
 
 
 def _check_rows(rows: Rows, options: LearnOptions) -> None:
@@ -100,22 +114,59 @@ def _pilot_rows(rows: Rows, most: int, options: LearnOptions, engine: Engine) ->
     return int(count)
 
 
-def _supported(selection: Selection, y: Array, rows: Rows, options: LearnOptions) -> None:
-    """Held-out rows must be predicted better than by their own mean, beyond chance (Student's t, one in a thousand)."""
+def _supported(selection: Selection, y: Array, span: Subspace, rows: Rows, options: LearnOptions) -> None:
+    """Held-out rows must be predicted better than by their own mean, beyond chance (t or signed-rank test)."""
     if selection.exact:
         return
+    largest = float(np.abs(selection.fit.student.beta).max(initial=0.0))
+    scale = robust_scale(y - np.median(y))
+    if largest > CANCELLING * scale > 0:
+        raise DataError(
+            f"{rows.samples} rows do not support a network: the neurons found cancel to one part in "
+            f"{largest / scale:.0e}, as grossly wrong labels make them do; try --loss huber"
+        )
     held = y[HELD_OUT - 1 :: HELD_OUT]
     better = (held - held.mean()) ** 2 - selection.squares
     n = len(held)
-    if n > 1 and better.mean() > student_t.ppf(0.999, n - 1) * better.std(ddof=1) / np.sqrt(n):
+    if n > 1 and (
+        better.mean() > student_t.ppf(1 - CHANCE, n - 1) * better.std(ddof=1) / np.sqrt(n)
+        or wilcoxon(better, alternative="greater").pvalue < CHANCE
+    ):
         return
     enough = 10 * ((options.neurons or max(1, selection.fit.student.neurons)) + 1) * (rows.dim + options.bias)
     hint = f"about {enough} rows are a start" if enough > rows.samples else "more rows, or labels with less noise, may"
+    none = f"; no direction of the inputs stands out (largest eigenvalue {span.eigenvalues[0]:.3g}, noise reaches "
+    seen = "" if span.significant else f"{none}{span.null:.3g})"
     offset = "" if options.bias else "; if the labels have an offset or neurons have biases, pass --bias"
     raise DataError(
         f"{rows.samples} rows do not support a network: held-out labels are predicted no better than by their mean "
-        f"(mean squared error {selection.validation_mse:.3g}, variance {held.var():.3g}); {hint}{offset}"
+        f"(mean squared error {selection.validation_mse:.3g}, variance {held.var():.3g}){seen}; {hint}{offset}"
     )
+
+
+def _robust_selection(
+    x: Array, y: Array, basis: Array, most: int, options: LearnOptions, engine: Engine
+) -> tuple[Selection, Array, Loss]:
+    """The selection on the rows that are not grossly wrong, their labels, and the loss to polish with.
+
+    The first selection clips the labels; the residuals of each tell which rows the next does without, while their
+    robust scale falls.
+    """
+    center = float(np.median(y))
+    reach = GROSS * robust_scale(y - center)
+    used, selection = np.ones(len(y), dtype=bool), None
+    labels = np.clip(y, center - reach, center + reach) if reach > 0 else y
+    scale, floor = np.inf, np.finfo(float).eps * float(np.median(np.abs(y)))
+    for _ in range(ROBUST_ROUNDS):
+        found = best_selection(x[used], labels[used], basis, most, options, engine)
+        residual = y - found.fit.student(augmented(x, options.bias))
+        now = max(robust_scale(residual), floor)
+        if selection is not None and now > FALLING * scale:
+            break
+        selection, chosen, scale = found, labels[used], now
+        used, labels = np.abs(residual) <= GROSS * now, y
+    assert selection is not None
+    return selection, chosen, Loss(EFFICIENT * scale, GROSS * scale)
 
 
 def _check_size(most: int, dim: int, options: LearnOptions, engine: Engine) -> None:
@@ -166,7 +217,7 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
         If the rows cannot support the answer.
     """
     # Threads of BLAS make products of small matrices slower, and their bits depend on the machine.
-    with threadpool_limits(1):
+    with one_blas_thread():
         return _learn(rows, options, engine, moments)
 
 
@@ -190,20 +241,27 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     # 3. neurons on the span, and their number
     x, y = pilot(centered, _pilot_rows(rows, most, options, engine))
     local = replace(engine, progress=None)
-    selection = best_selection(x, y, span.basis, most, options, local)
-    _supported(selection, y, rows, options)
-    # 4. polish on all rows
-    fit = polish(centered, selection.fit.student, options.bias, engine)
+    if options.loss == "huber":
+        selection, used, loss = _robust_selection(x, y, span.basis, most, options, local)
+    else:
+        selection, used, loss = best_selection(x, y, span.basis, most, options, local), y, SQUARED
+    _supported(selection, used, span, rows, options)
+    # 4. polish on all rows, and what can be said of the answer
+    fit = polish(centered, selection.fit.student, options.bias, engine, loss=loss)
     _same_labels(moments, fit)
+    network = to_network(fit.student, options.bias, shift)
+    covariance = sandwich(augmented(x, options.bias), y, fit.student, loss, rows.samples)
+    errors = standard_errors(fit.student, covariance, options.bias, shift)
     return Learned(
-        network=to_network(fit.student, options.bias, shift),
-        errors=standard_errors(fit, options.bias, shift),
+        network=network,
+        errors=errors,
         path=selection.table,
         subspace=span,
         moments=moments,
-        noise_std=float(np.sqrt(fit.quadratic.noise_variance)),
-        r2=1 - fit.mse / variance,
+        noise_std=loss.delta / EFFICIENT if loss.robust else float(np.sqrt(fit.quadratic.noise_variance)),
+        r2=1 - fit.mse / float(loss.values(y - moments.label_mean).mean() if loss.robust else variance),
         samples=rows.samples,
         passes=engine.passes - before,
         fit=fit,
+        findings=diagnose(x + shift, y, moments, span, fit, network, errors, loss),
     )

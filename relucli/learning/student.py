@@ -10,14 +10,16 @@ pair of neurons is one line; with v fixed at zero the orientation of each neuron
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from relucli.learning.loss import SQUARED, Loss
 from relucli.streaming.accumulator import Accumulator, Block
 
-__all__ = ["NormalAccumulator", "Quadratic", "Student", "augmented", "normal_equations"]
+__all__ = ["NormalAccumulator", "Quadratic", "Student", "augmented", "normal_equations", "weighted_gram"]
 
 Array = NDArray[np.float64]
 
@@ -102,6 +104,8 @@ class Student:
 class Quadratic:
     """The sum of squared residuals, to second order about a student (Gauss-Newton).
 
+    With a robust loss each row counts by its weight psi(r) / r.
+
     Attributes
     ----------
     loss : float
@@ -136,24 +140,57 @@ class Quadratic:
         return self.samples > len(self.gradient) + SPARE_ROWS and self.loss <= ROUNDING * self.energy
 
 
-def _tile(x: Array, y: Array, student: Student, normal: Array | None) -> tuple[float, Array]:
-    """Loss and gradient over a few rows, ``x`` (p, n) transposed so that rows run fastest; adds F^T F to ``normal``."""
-    m, (p, n) = student.neurons, x.shape
+def _forward(x: Array, y: Array, student: Student) -> tuple[Array, Array]:
+    """Residuals (n,) and signed activation patterns (m, n) of a few rows, ``x`` (p, n) transposed."""
     z = student.beta @ x
     active = z > 0
-    residual = y - student.signs @ (z * active) - student.linear @ x
-    signed = active * student.signs[:, None]
-    if normal is None:
-        pull = (signed * residual) @ x.T
-        return float(residual @ residual), np.append(pull, x[student.free] @ residual)
+    return y - student.signs @ (z * active) - student.linear @ x, active * student.signs[:, None]
+
+
+def _features(x: Array, signed: Array, student: Student) -> Array:
+    """F^T, (q, n): the derivatives of the student by its parameters."""
+    m, (p, n) = student.neurons, x.shape
     features = np.empty((student.parameters, n))
     np.multiply(signed[:, None, :], x, out=features[: m * p].reshape(m, p, n))
     features[m * p :] = x[student.free]
+    return features
+
+
+def _tile(x: Array, y: Array, student: Student, loss: Loss, normal: Array | None) -> tuple[float, Array]:
+    """Loss and gradient over a few rows, ``x`` (p, n) transposed so that rows run fastest; adds F^T F to ``normal``."""
+    residual, signed = _forward(x, y, student)
+    pull = loss.pull(residual)
+    value = float(residual @ residual) if pull is residual else float(loss.values(residual).sum())
+    if normal is None:
+        return value, np.append((signed * pull) @ x.T, x[student.free] @ pull)
+    features = _features(x, signed, student)
+    gradient = features @ pull
+    if loss.robust:
+        features *= np.sqrt(loss.weights(residual))
     normal += features @ features.T
-    return float(residual @ residual), features @ residual
+    return value, gradient
 
 
-def normal_equations(x: Array, y: Array, student: Student, stale: Array | None = None) -> Quadratic:
+def _tiles(x: Array, y: Array, parameters: int) -> Iterator[tuple[Array, Array]]:
+    """A few rows at a time, the inputs transposed, so that their features stay in cache."""
+    rows, step = np.ascontiguousarray(x.T), max(256, TILE_FLOATS // parameters)
+    for i in range(0, len(y), step):
+        yield np.ascontiguousarray(rows[:, i : i + step]), y[i : i + step]
+
+
+def weighted_gram(x: Array, y: Array, student: Student, weigh: Callable[[Array], Array]) -> Array:
+    """sum_n weigh(r_n) F_n F_n^T, (q, q), over rows in memory; weights are not negative."""
+    gram = np.zeros((student.parameters, student.parameters))
+    for rows, labels in _tiles(x, y, student.parameters):
+        residual, signed = _forward(rows, labels, student)
+        features = _features(rows, signed, student) * np.sqrt(weigh(residual))
+        gram += features @ features.T
+    return gram
+
+
+def normal_equations(
+    x: Array, y: Array, student: Student, stale: Array | None = None, loss: Loss = SQUARED
+) -> Quadratic:
     """The normal equations over rows in memory, tile by tile so that the features stay in cache.
 
     Parameters
@@ -166,18 +203,19 @@ def normal_equations(x: Array, y: Array, student: Student, stale: Array | None =
         Where to expand.
     stale : ndarray, shape (q, q), optional
         A normal matrix to keep: loss and gradient alone cost a q-th of it.
+    loss : Loss
+        Of a residual.
     """
-    q, rows = student.parameters, np.ascontiguousarray(x.T)
-    loss, gradient = 0.0, np.zeros(q)
+    q = student.parameters
+    value, gradient = 0.0, np.zeros(q)
     normal = np.zeros((q, q)) if stale is None else None
-    step = max(256, TILE_FLOATS // q)
-    for i in range(0, len(y), step):
-        terms = _tile(np.ascontiguousarray(rows[:, i : i + step]), y[i : i + step], student, normal)
-        loss += terms[0]
+    for rows, labels in _tiles(x, y, q):
+        terms = _tile(rows, labels, student, loss, normal)
+        value += terms[0]
         gradient += terms[1]
     kept = normal if stale is None else stale
     assert kept is not None
-    return Quadratic(loss, gradient, kept, float(y @ y), len(y), stale is None)
+    return Quadratic(value, gradient, kept, float(y @ y), len(y), stale is None)
 
 
 class NormalAccumulator(Accumulator):
@@ -191,10 +229,13 @@ class NormalAccumulator(Accumulator):
         Whether to append a column of ones to the inputs.
     stale : ndarray, shape (q, q), optional
         A normal matrix to keep: only loss and gradient are summed then.
+    loss : Loss
+        Of a residual.
     """
 
-    def __init__(self, student: Student, bias: bool, stale: Array | None = None) -> None:
+    def __init__(self, student: Student, bias: bool, stale: Array | None = None, loss: Loss = SQUARED) -> None:
         self.student = student
+        self.loss = loss
         self.bias = bias
         self.stale = stale
         self.sums = {name: np.zeros(shape) for name, shape in self.shapes().items()}
@@ -213,7 +254,7 @@ class NormalAccumulator(Accumulator):
 
     def update(self, block: Block) -> None:
         """Add a block."""
-        terms = normal_equations(augmented(block.wide, self.bias), block.y, self.student, self.stale)
+        terms = normal_equations(augmented(block.wide, self.bias), block.y, self.student, self.stale, self.loss)
         for name, value in (("loss", terms.loss), ("energy", terms.energy), ("count", terms.samples)):
             self.sums[name] += value
         self.sums["gradient"] += terms.gradient

@@ -22,7 +22,7 @@ from relucli.moments.whitening import cholesky_root
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
 
-__all__ = ["Method", "Subspace", "Whitening", "estimate_subspace"]
+__all__ = ["Method", "Subspace", "Whitening", "dependence", "estimate_subspace"]
 
 Array = NDArray[np.float64]
 Method = Literal["sliced", "contracted", "both"]
@@ -140,12 +140,37 @@ def _null(moments: Moments, evidence: list[Array], method: Method, rng: np.rando
         if method == "sliced" and n > 50 * d:
             draw = [_pure_noise(d, matrix.shape[1], rng) for matrix in evidence]
         else:
-            rows = min(n, max(4000, 20 * d))
-            synthetic = MemoryRows(rng.standard_normal((rows, d)), rng.standard_normal(rows))
-            taken = estimate_moments(synthetic, moments.settings, Engine())
-            draw = _evidence(taken, method, np.zeros(d), np.eye(d))
+            draw = _simulated(moments, method, rng)
         tops.append(_top(draw))
     return float(np.mean(tops) + 3 * np.std(tops, ddof=1))
+
+
+def _simulated(moments: Moments, method: Method, rng: np.random.Generator) -> list[Array]:
+    """Stacked moments of synthetic rows whose labels are independent."""
+    d = moments.dim
+    rows = min(moments.samples, max(4000, 20 * d))
+    synthetic = MemoryRows(rng.standard_normal((rows, d)), rng.standard_normal(rows))
+    return _evidence(estimate_moments(synthetic, moments.settings, Engine()), method, np.zeros(d), np.eye(d))
+
+
+def dependence(moments: Moments, whitened: bool) -> tuple[float, float]:
+    """How far mean and spread of the labels depend on the inputs, in standard deviations of chance.
+
+    Slice moments weighted by an odd function of the label's rank see its mean change with the inputs, those weighted
+    by an even one its spread.  The largest eigenvalue of each is compared with simulated independent labels.
+    """
+    d = moments.dim
+    mean, root = np.zeros(d), np.eye(d)
+    if whitened:
+        mean, root = moments.mean, cholesky_root(mean, moments.covariance, moments.samples)
+    rng = np.random.default_rng([moments.settings.seed, 5])
+    draws = [_simulated(moments, "sliced", rng) for _ in range(2 * NULL_DRAWS)]
+
+    def sigmas(functions: slice) -> float:
+        null = np.array([_top(draw[functions]) for draw in draws])
+        return float((_top(_sliced_evidence(moments, mean, root)[functions]) - null.mean()) / null.std(ddof=1))
+
+    return sigmas(slice(0, None, 2)), sigmas(slice(1, None, 2))
 
 
 def _refined(evidence: list[Array], basis: Array) -> Array:

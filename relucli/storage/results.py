@@ -22,6 +22,7 @@ __all__ = ["MomentsFile", "NetworkFile", "read_moments", "read_network", "write_
 # The standard errors of a network, by the array that each belongs to.
 _ERRORS = {
     "weight_errors": "coefficients",  # one angle for each row of weights
+    "weight_within": "coefficients",
     "coefficient_errors": "coefficients",
     "bias_errors": "biases",
     "linear_errors": "linear",
@@ -37,7 +38,8 @@ class NetworkFile:
     network : ReluNetwork
     errors : dict of ndarray
         Standard errors, nan where unknown: any of ``weight_errors`` (k,), the root mean square angle of each row of
-        weights in radians, ``coefficient_errors`` (k,), ``bias_errors`` (k,) and ``linear_errors`` (d,).
+        weights in radians, ``weight_within`` (k,), the angle that 95 % of estimates stay within,
+        ``coefficient_errors`` (k,), ``bias_errors`` (k,) and ``linear_errors`` (d,).
     path : dict of ndarray
         Columns of equal length, a row for each model considered: ``neurons``, ``validation_mse`` and others.
     diagnostics : dict

@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any, Protocol, TypeVar
 
-__all__ = ["Executor", "SerialExecutor", "ThreadExecutor", "executor_for"]
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["Executor", "SerialExecutor", "ThreadExecutor", "executor_for", "one_blas_thread"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """Of the BLAS libraries; to look for them takes milliseconds."""
+    return ThreadpoolController()
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """Hold BLAS to one thread: blocks are worked on in parallel, and the bits of its sums depend on the number."""
+    limit: AbstractContextManager[Any] = _controller().limit(limits=1)
+    return limit
 
 
 class Executor(Protocol):

@@ -8,12 +8,11 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from relucli.errors import UsageError
 from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.blocks import Span, block_rows, blocks, groups
-from relucli.streaming.executors import Executor, executor_for
+from relucli.streaming.executors import Executor, executor_for, one_blas_thread
 
 __all__ = ["DEFAULT_MEMORY", "Engine", "Progress", "Rows", "tree_merge"]
 
@@ -108,7 +107,7 @@ class Engine:
         """
         executor = self._executor(empty, rows)
         spans = groups(rows.samples, rows.dim)
-        with threadpool_limits(1):
+        with one_blas_thread():
             partials = executor.map(partial(_fold_group, empty, rows), spans)
             total = tree_merge(self._counted(partials, spans, rows, name), empty)
         self.passes += 1

@@ -123,4 +123,4 @@ def test_superfluous_neurons_go_and_needed_ones_stay(seed):
     path = collapse(x, y, fit, 5)
     assert path[3].mse < 1e-20 * y.var()
     assert path[2].mse > 1e-4 * y.var()
-    assert path[1].mse > path[2].mse
+    assert min(path) == 2  # three explain everything, so that one has no chance

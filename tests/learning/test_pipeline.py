@@ -297,7 +297,12 @@ def test_one_wild_label_does_not_pass_for_structure():
     labels = rows.block(Span(0, 4000)).y.copy()
     labels[5] = 1e6
     message = refusal(MemoryRows(rows.block(Span(0, 4000)).x, labels), LearnOptions(3))
-    assert message.startswith("4000 rows do not support a network")
+    assert message.startswith("4000 rows do not support a network: the neurons found cancel to one part in ")
+    assert message.endswith(", as grossly wrong labels make them do; try --loss huber")
+    found = learn(MemoryRows(rows.block(Span(0, 4000)).x, labels), LearnOptions(3, loss="huber"), Engine())
+    clean = learn(rows, LearnOptions(3), Engine())
+    by_first = [net.weights[np.argsort(net.weights[:, 0])] for net in (found.network, clean.network)]
+    np.testing.assert_allclose(*by_first, atol=1e-9)
 
 
 def test_labels_that_are_linear_have_no_neurons():

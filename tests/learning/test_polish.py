@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from relucli.learning.descent import Fit, descend
-from relucli.learning.polish import polish, settle, standard_errors, to_network
-from relucli.learning.student import Student, augmented, normal_equations
+from relucli.learning.polish import polish, settle, to_network
+from relucli.learning.student import Student, augmented
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
 
@@ -12,70 +11,6 @@ def student(beta, signs, linear, free=()):
     return Student(
         np.array(beta, float), np.array(signs, float), np.array(linear, float), np.array(free, dtype=np.intp)
     )
-
-
-def fitted(x, y, start):
-    return descend(lambda s, stale: normal_equations(x, y, s, stale), start, tolerance=1e-8)
-
-
-def test_errors_of_a_linear_function_are_those_of_linear_regression():
-    rng = np.random.default_rng(0)
-    x = augmented(rng.standard_normal((80, 3)) @ rng.standard_normal((3, 3)) + 2, True)
-    y = x @ [1.0, 2.0, 3.0, 4.0] + 0.5 * rng.standard_normal(80)
-    fit = fitted(x, y, student(np.empty((0, 4)), [], np.zeros(4), range(4)))
-    theta, rest = np.linalg.lstsq(x, y, rcond=None)[:2]
-    classical = np.sqrt(rest[0] / 76 * np.diag(np.linalg.inv(x.T @ x)))
-    found = standard_errors(fit, True)
-    np.testing.assert_allclose(np.append(found.linear, found.offset), classical, rtol=1e-9)
-    assert found.weights.shape == found.coefficients.shape == found.biases.shape == (0,)
-    np.testing.assert_allclose(fit.student.linear, theta, rtol=1e-5)
-
-
-def test_errors_of_a_neuron_with_a_known_gate_are_those_of_linear_regression():
-    # The neuron is active on all rows, so beta is a regression coefficient; the delta method does the rest.
-    rng = np.random.default_rng(1)
-    x = augmented(rng.standard_normal((200, 3)), True)
-    y = x @ [3.0, 0.0, 0.0, 60.0] + 0.3 * rng.standard_normal(200)
-    fit = fitted(x, y, student([[3, 0, 0, 60]], [1], np.zeros(4)))
-    covariance = fit.quadratic.loss / 196 * np.linalg.inv(x.T @ x)
-    beta = fit.student.beta[0]
-    found, h = standard_errors(fit, True), 1e-6
-
-    def parts(b):
-        size = np.linalg.norm(b[:3])
-        return np.array([size, b[3] / size, *(b[:3] / size)])
-
-    jacobian = np.column_stack([(parts(beta + h * e) - parts(beta - h * e)) / (2 * h) for e in np.eye(4)])
-    spread = jacobian @ covariance @ jacobian.T
-    assert found.coefficients[0] == pytest.approx(np.sqrt(spread[0, 0]), rel=1e-6)
-    assert found.biases[0] == pytest.approx(np.sqrt(spread[1, 1]), rel=1e-6)
-    assert found.weights[0] == pytest.approx(np.sqrt(np.trace(spread[2:, 2:])), rel=1e-6)
-    assert not found.linear.any()
-    assert found.offset == 0.0
-
-
-def test_errors_are_the_spread_over_replications():
-    # 200 replications know a standard deviation to 5 percent: 25 percent is five of these, for four numbers.
-    rng = np.random.default_rng(2)
-    truth = student([[1.2, -0.9, 0.0, 0.5]], [-1], [0, 0, 0, 0.3], [3])
-    estimates, predicted = [], []
-    for _ in range(200):
-        x = augmented(rng.standard_normal((400, 3)), True)
-        fit = fitted(x, truth(x) + 0.2 * rng.standard_normal(400), truth)
-        net, errors = to_network(fit.student, True), standard_errors(fit, True)
-        angle = np.linalg.norm(net.weights[0] - truth.beta[0, :3] / 1.5)
-        estimates.append([net.coefficients[0] + 1.5, net.biases[0] - 0.5 / 1.5, angle, net.offset - 0.3])
-        predicted.append([errors.coefficients[0], errors.biases[0], errors.weights[0], errors.offset])
-    spread = np.sqrt(np.mean(np.square(estimates), axis=0))
-    np.testing.assert_allclose(spread, np.sqrt(np.mean(np.square(predicted), axis=0)), rtol=0.25)
-
-
-def test_errors_of_a_singular_problem_are_finite():
-    rng = np.random.default_rng(3)
-    x, y = rng.standard_normal((100, 2)), rng.standard_normal(100)
-    pair = student([[1, 0], [-1, 0]], [1, 1], [0, 0], [0, 1])
-    errors = standard_errors(Fit(pair, normal_equations(x, y, pair), (), True), False)
-    assert np.isfinite(np.concatenate([errors.weights, errors.coefficients, errors.linear])).all()
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -31,7 +31,8 @@ def test_rank_and_span_of_planted_networks(method, seed):
     net, x, y = planted("positive", 8, 2, 20_000, seed)
     found = estimate_subspace(taken(x, y), method, "auto", 8)
     assert found.method == method
-    assert found.basis.shape == (8, min(8, found.significant + 1))
+    wanted = found.significant + 1
+    assert found.basis.shape == (8, wanted if wanted <= 0.6 * 8 else 8)
     assert found.significant >= 2
     assert method != "sliced" or found.significant <= 3
     assert (np.diff(found.eigenvalues) <= 0).all()

@@ -1,0 +1,171 @@
+"""What might be wrong with an answer, and which stage saw it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relucli.learning.descent import Fit
+from relucli.learning.loss import Loss
+from relucli.learning.subspace import Subspace, dependence
+from relucli.learning.uncertainty import StandardErrors
+from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
+from relucli.network import ReluNetwork
+from relucli.storage.dataset import MemoryRows
+from relucli.streaming.fold import Engine
+
+__all__ = ["Finding", "diagnose"]
+
+Array = NDArray[np.float64]
+
+RESIDUAL_SLICES = 8
+SUSPICIOUS = 6.0
+"""Standard deviations of chance from which on a statistic is taken for a sign of something."""
+
+HEAVY = 2.0
+SCARCE = 5.0
+DOUBTFUL = 3.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a stage saw.
+
+    Attributes
+    ----------
+    stage : {"inputs", "span", "residual", "identifiability"}
+    ok : bool
+        Whether it is as it should be.
+    message : str
+        For people.
+    numbers : dict
+        What the message rests on.
+    """
+
+    stage: str
+    ok: bool
+    message: str
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+def diagnose(
+    x: Array,
+    y: Array,
+    moments: Moments,
+    span: Subspace,
+    fit: Fit,
+    network: ReluNetwork,
+    errors: StandardErrors,
+    loss: Loss,
+) -> tuple[Finding, ...]:
+    """Look for signs of trouble in every stage.
+
+    Parameters
+    ----------
+    x, y : ndarray, shapes (n, d) and (n,)
+        A pilot of the rows.
+    moments : Moments
+    span : Subspace
+    fit : Fit
+        Of all rows.
+    network : ReluNetwork
+        What was fitted.
+    errors : StandardErrors
+    loss : Loss
+        What it was fitted by.
+    """
+    residual = y - network(x)
+    found = [_inputs(x, network, moments.standard), _span(span, network)]
+    if not fit.quadratic.exact:
+        found += _residual(x, residual, loss, moments, span.whitened)
+    found += _identifiability(fit, network, errors)
+    return tuple(found)
+
+
+def _excess_kurtosis(z: Array) -> Array:
+    """Fourth cumulant over squared variance of each column; 0 +- sqrt(24 / n) if it is Gaussian, 0 if constant."""
+    centered = z - z.mean(axis=0)
+    variance = (centered**2).mean(axis=0)
+    varies = variance > 0
+    scaled = centered[:, varies] / np.sqrt(variance[varies])
+    kurtosis = np.zeros(len(varies))
+    kurtosis[varies] = (scaled**4).mean(axis=0) - 3
+    return kurtosis
+
+
+def _inputs(x: Array, network: ReluNetwork, standard: bool) -> Finding:
+    """Kurtosis of every input and along every neuron."""
+    kurtosis = np.append(_excess_kurtosis(x), _excess_kurtosis(x @ network.weights.T))
+    worst, noise = float(kurtosis[np.argmax(np.abs(kurtosis))]), math.sqrt(24 / len(x))
+    numbers = {"standard": standard, "kurtosis": worst, "kurtosis_noise": noise}
+    if abs(worst) <= SUSPICIOUS * noise:
+        words = "standard normal" if standard else "Gaussian, but not standard: whitened"
+        return Finding("inputs", True, f"{words} as far as their kurtosis tells", numbers)
+    text = f"not Gaussian: excess kurtosis {worst:.2g} +- {noise:.1g}; the span may be missed, the fit is not affected"
+    return Finding("inputs", False, text, numbers)
+
+
+def _span(span: Subspace, network: ReluNetwork) -> Finding:
+    """Eigenvalues against those of noise."""
+    shown = ", ".join(f"{value:.3g}" for value in span.eigenvalues[: max(1, span.significant)][:8])
+    numbers = {
+        "eigenvalues": span.eigenvalues[: span.significant + 3],
+        "null": span.null,
+        "significant": span.significant,
+    }
+    if span.significant == 0 and network.neurons:
+        text = f"no direction stands out: largest eigenvalue {shown}, noise reaches {span.null:.3g}"
+        return Finding("span", False, text, numbers)
+    noise = f"noise reaches {span.null:.3g}"
+    text = f"{span.significant} eigenvalues above noise: {shown}; {noise}" if span.significant else noise
+    return Finding("span", True, text, numbers)
+
+
+def _residual(x: Array, residual: Array, loss: Loss, moments: Moments, whiten: bool) -> list[Finding]:
+    """Whether mean or spread of the residual depends on the inputs, and how heavy its tails are."""
+    settings = MomentSettings((1,), 0, RESIDUAL_SLICES, moments.settings.seed)
+    taken = estimate_moments(MemoryRows(x, residual), settings, Engine())
+    mean, spread = dependence(taken, whiten)
+    kurtosis = float(_excess_kurtosis(residual[:, None])[0])
+    numbers = {"mean_z": mean, "spread_z": spread, "kurtosis": kurtosis}
+    found = []
+    if mean > SUSPICIOUS:
+        text = f"still depends on the inputs ({mean:.0f} sigma): neurons may be missing; try a larger -k, or --bias"
+        found.append(Finding("residual", False, text, numbers))
+    else:
+        found.append(Finding("residual", True, f"shows no neuron left out ({mean:.1f} sigma)", numbers))
+    if spread > SUSPICIOUS:
+        text = f"its spread depends on the inputs ({spread:.0f} sigma); the standard errors allow for that"
+        found.append(Finding("residual", True, text))
+    if kurtosis > HEAVY and not loss.robust:
+        text = f"heavy-tailed (excess kurtosis {kurtosis:.2g}); try --loss huber"
+        found.append(Finding("residual", False, text))
+    return found
+
+
+def _identifiability(fit: Fit, network: ReluNetwork, errors: StandardErrors) -> list[Finding]:
+    """Neurons that the data hardly tell apart, or from nothing, and functions that have several networks."""
+    found = []
+    per = fit.quadratic.samples / max(1, fit.student.parameters)
+    if per < SCARCE and not fit.quadratic.exact:
+        found.append(Finding("identifiability", False, f"only {per:.1f} rows a parameter"))
+    lines = np.column_stack([network.weights, network.biases])
+    for i, j in zip(*np.triu_indices(network.neurons, 1), strict=True):
+        apart = min(np.linalg.norm(lines[i] - lines[j]), np.linalg.norm(lines[i] + lines[j]))
+        blur = math.hypot(errors.within[i], errors.within[j], 2 * errors.biases[i], 2 * errors.biases[j])
+        if apart < blur:
+            text = f"neurons {i} and {j} are {apart:.2g} apart, known to {blur:.2g}: only their sum is sure"
+            found.append(Finding("identifiability", False, text, {"neurons": [int(i), int(j)]}))
+    for i in np.flatnonzero(np.abs(network.coefficients) < DOUBTFUL * errors.coefficients):
+        text = f"neuron {i} has a coefficient within three standard errors of zero"
+        found.append(Finding("identifiability", False, text, {"neurons": [int(i)]}))
+    if network.linear.any() and network.neurons:
+        text = "a linear part: each neuron may as well point the other way (antipodal pairs are one kink and a line)"
+        found.append(Finding("identifiability", True, text))
+    if not found:
+        found.append(Finding("identifiability", True, f"every neuron stands on its own; {per:.0f} rows a parameter"))
+    return found
