@@ -12,16 +12,23 @@ import typer
 
 from relucli.cli import options
 from relucli.cli.options import Data, Inputs, Json, Labels, Memory, Quiet, Scheduler, Unforced, Workers
-from relucli.cli.render import View, columns, duration, facts, number, with_error
+from relucli.cli.render import View, columns, duration, facts, neurons_table, number, with_error
 from relucli.errors import DataError
 
 if TYPE_CHECKING:
     from relucli.network import ReluNetwork
+    from relucli.storage.results import NetworkFile
 
 Network = Annotated[Path, typer.Argument(metavar="NET.h5", help="The network to score.")]
 Teacher = Annotated[Path | None, typer.Option(metavar="NET.h5", help="The network that labelled, to compare with.")]
 
 METRICS = ("mse", "rmse", "mae", "r2")
+UNCERTAINTIES = {
+    "weight_errors": "angle_se",
+    "weight_within": "angle_within",
+    "coefficient_errors": "coefficient_se",
+    "bias_errors": "bias_se",
+}
 
 
 def evaluate(
@@ -45,7 +52,8 @@ def evaluate(
     start, view = perf_counter(), View(as_json, quiet)
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, scheduler, progress)
-        student = read_network(network).network
+        learned = read_network(network)
+        student = learned.network
         planted = None if teacher is None else read_network(teacher).network
         with open_dataset(data, inputs, labels) as rows:
             for path, net in ((network, student), (teacher, planted)):
@@ -59,24 +67,28 @@ def evaluate(
     values |= {"neurons": student.neurons, "dim": student.dim, "bytes_read": engine.bytes_read}
     if teacher is not None and planted is not None:
         with options.about(teacher):
-            values |= _compared(student, planted)
+            values |= _compared(learned, planted)
     values["seconds"] = perf_counter() - start
-    view.result(values, lambda: _drawn(values, planted))
+    view.result(values, lambda: _drawn(values, learned, planted))
 
 
-def _compared(student: ReluNetwork, teacher: ReluNetwork) -> dict[str, Any]:
+def _compared(learned: NetworkFile, teacher: ReluNetwork) -> dict[str, Any]:
+    """Population error, and planted beside recovered neurons with the standard errors of the latter."""
     from relucli.network import match, population_error
 
-    error = population_error(student, teacher)
-    return {
-        "population_error": error.value,
-        "population_error_method": error.method,
-        "matches": [asdict(found) for found in match(student, teacher)],
-    }
+    error = population_error(learned.network, teacher)
+    matches = [asdict(found) for found in match(learned.network, teacher)]
+    for found in matches:
+        if found["student"] is not None:
+            known = {key: learned.errors[name] for name, key in UNCERTAINTIES.items() if name in learned.errors}
+            found |= {key: float(errors[found["student"]]) for key, errors in known.items()}
+    return {"population_error": error.value, "population_error_method": error.method, "matches": matches}
 
 
-def _drawn(values: dict[str, Any], teacher: ReluNetwork | None) -> Iterator[Any]:
-    if teacher is not None:
+def _drawn(values: dict[str, Any], learned: NetworkFile, teacher: ReluNetwork | None) -> Iterator[Any]:
+    if teacher is None:
+        yield neurons_table(learned.network, learned.errors)
+    else:
         yield _matches(values["matches"], teacher)
     lines = {name: with_error(values[name], values[f"{name}_se"]) for name in METRICS}
     if teacher is not None:
@@ -88,19 +100,21 @@ def _drawn(values: dict[str, Any], teacher: ReluNetwork | None) -> Iterator[Any]
 
 def _matches(matches: list[dict[str, Any]], teacher: ReluNetwork) -> Any:
     """Recovered neurons beside planted ones, those of one line taken as one."""
-    from relucli.network import angle_words
     from relucli.network.relu import LINE_TOLERANCE
 
     lines = teacher.merged(LINE_TOLERANCE)[0]
-    title = "Planted and recovered neurons"
     biased = bool(lines.biases.any()) or any(found["bias_error"] for found in matches)
-    headings = ["planted", "recovered", "angle, rad", "<", "coefficient", "recovered"]
-    table = columns(title, *headings, *(["bias", "recovered"] if biased else []))
+    headings = ["planted", "recovered", "angle, rad", "95 % within", "coefficient", "recovered"]
+    table = columns("Planted and recovered neurons", *headings, *(["bias", "recovered"] if biased else []))
     for found, c, b in zip(matches, lines.coefficients, lines.biases, strict=True):
         if found["student"] is None:
-            table.add_row(str(found["teacher"]), "-", "-", "not recovered", number(c), "-")
+            table.add_row(str(found["teacher"]), "-", "not recovered", "-", number(c), "-")
             continue
+        within = found.get("angle_within")
         row = [str(found["teacher"]), str(found["student"]), f"{found['angle']:.1e}"]
-        row += [angle_words(found["angle"]), number(c), number(c + found["coefficient_error"])]
-        table.add_row(*row, *([number(b), number(b + found["bias_error"])] if biased else []))
+        row += ["-" if within is None else f"{within:.1e}", number(c)]
+        row += [with_error(c + found["coefficient_error"], found.get("coefficient_se"))]
+        if biased:
+            row += [number(b), with_error(b + found["bias_error"], found.get("bias_se"))]
+        table.add_row(*row)
     return table

@@ -23,7 +23,7 @@ from relucli.cli.options import (
     Seed,
     Workers,
 )
-from relucli.cli.render import View, columns, duration, facts, number, plain, with_error
+from relucli.cli.render import View, columns, duration, facts, neurons_table, number, plain, with_error
 from relucli.errors import DataError
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ LossName = Annotated[
     Literal["squared", "huber"], typer.Option(help="huber stands heavy tails and a few percent of wrong labels.")
 ]
 Starts = Annotated[int, typer.Option(metavar="S", min=1, help="Random starts of the discovery.")]
-
-LARGEST_WEIGHTS = 2
 
 
 def learn(
@@ -156,21 +154,26 @@ def _write(
         output,
         found.network,
         provenance=Provenance(command, asked.seed),
-        errors={
-            "weight_errors": found.errors.weights,
-            "weight_within": found.errors.within,
-            "coefficient_errors": found.errors.coefficients,
-            "bias_errors": found.errors.biases,
-            "linear_errors": found.errors.linear,
-        },
+        errors=_errors(found),
         table={name: [row[name] for row in values["path"]] for name in values["path"][0]},
         diagnostics=diagnostics,
         force=force,
     )
 
 
+def _errors(found: Learned) -> dict[str, Any]:
+    errors = found.errors
+    return {
+        "weight_errors": errors.weights,
+        "weight_within": errors.within,
+        "coefficient_errors": errors.coefficients,
+        "bias_errors": errors.biases,
+        "linear_errors": errors.linear,
+    }
+
+
 def _drawn(found: Learned, values: dict[str, Any]) -> Iterator[Any]:
-    yield _neurons(found)
+    yield neurons_table(found.network, _errors(found))
     yield _path(found)
     linear = ", and a linear part" if values["linear_part"] else ""
     yield facts(
@@ -188,28 +191,6 @@ def _findings(found: Learned) -> Any:
     table = columns("What each stage saw", "<", "<", "<")
     for item in found.findings:
         table.add_row(item.stage, "ok" if item.ok else "!!", item.message)
-    return table
-
-
-def _neurons(found: Learned) -> Any:
-    from relucli.network import angle_words
-
-    net, errors = found.network, found.errors
-    biased = bool(net.biases.any())
-    headings = [
-        "neuron",
-        "coefficient",
-        *(["bias"] if biased else []),
-        "<direction within",
-        "<largest weights",
-    ]
-    table = columns("Neurons", *headings)
-    for i, w in enumerate(net.weights):
-        largest = abs(w).argsort()[::-1][:LARGEST_WEIGHTS]
-        row = [str(i), with_error(net.coefficients[i], errors.coefficients[i])]
-        row += [with_error(net.biases[i], errors.biases[i])] if biased else []
-        row += [angle_words(float(errors.weights[i])), "  ".join(f"{w[j]:+.3f} x{j}" for j in largest)]
-        table.add_row(*row)
     return table
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from relucli.network import ReluNetwork
     from relucli.streaming.fold import Progress
 
-__all__ = ["View", "columns", "duration", "facts", "number", "plain", "size", "with_error"]
+__all__ = ["View", "columns", "duration", "facts", "neurons_table", "number", "plain", "size", "with_error"]
+
+LARGEST_WEIGHTS = 2
+FILE_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,10 @@ def _console(*, stderr: bool) -> Console:
     from rich.console import Console
 
     # Names of files are not markup, whatever brackets and colons they hold.
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = FILE_WIDTH
+    return console
 
 
 def columns(title: str, *headings: str) -> Table:
@@ -139,6 +147,26 @@ def columns(title: str, *headings: str) -> Table:
     for heading in headings:
         text = heading.startswith("<")
         table.add_column(heading.lstrip("<"), justify="left" if text else "right", overflow="fold")
+    return table
+
+
+def neurons_table(network: ReluNetwork, errors: Mapping[str, Any]) -> Table:
+    """The neurons of a network, with what is known of their errors (as in a network file)."""
+    from relucli.network import angle_words
+
+    biased = bool(network.biases.any())
+    headings = ["neuron", "coefficient", *(["bias"] if biased else []), "<direction within", "<largest weights"]
+    table = columns("Neurons", *headings)
+    unknown = [math.nan] * network.neurons
+    c_errors, b_errors, angles = (
+        errors.get(name, unknown) for name in ("coefficient_errors", "bias_errors", "weight_errors")
+    )
+    for i, w in enumerate(network.weights):
+        row = [str(i), with_error(network.coefficients[i], c_errors[i])]
+        row += [with_error(network.biases[i], b_errors[i])] if biased else []
+        row += [angle_words(float(angles[i])) if math.isfinite(angles[i]) else "-"]
+        largest = abs(w).argsort()[::-1][:LARGEST_WEIGHTS]
+        table.add_row(*row, "  ".join(f"{w[j]:+.3f} x{j}" for j in largest))
     return table
 
 

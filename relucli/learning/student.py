@@ -178,13 +178,14 @@ def _tiles(x: Array, y: Array, parameters: int) -> Iterator[tuple[Array, Array]]
         yield np.ascontiguousarray(rows[:, i : i + step]), y[i : i + step]
 
 
-def weighted_gram(x: Array, y: Array, student: Student, weigh: Callable[[Array], Array]) -> Array:
-    """sum_n weigh(r_n) F_n F_n^T, (q, q), over rows in memory; weights are not negative."""
+def weighted_gram(x: Array, y: Array, student: Student, weigh: Callable[[Array, Array], Array]) -> Array:
+    """sum_n g_n F_n F_n^T, (q, q), over rows in memory, with weights g = weigh(r, F^T) that are not negative."""
     gram = np.zeros((student.parameters, student.parameters))
     for rows, labels in _tiles(x, y, student.parameters):
         residual, signed = _forward(rows, labels, student)
-        features = _features(rows, signed, student) * np.sqrt(weigh(residual))
-        gram += features @ features.T
+        features = _features(rows, signed, student)
+        scaled = features * np.sqrt(weigh(residual, features))
+        gram += scaled @ scaled.T
     return gram
 
 

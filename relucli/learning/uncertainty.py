@@ -16,6 +16,7 @@ __all__ = ["StandardErrors", "sandwich", "standard_errors"]
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
+LARGEST_LEVERAGE = 0.99
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,12 @@ class StandardErrors:
 def sandwich(x: Array, y: Array, student: Student, loss: Loss, samples: int) -> Array:
     """The covariance of the parameters fitted to ``samples`` rows, as these rows tell.
 
-        Cov = B^-1 M B^-1 n / (N - q),    B = sum psi'(r) F F^T,    M = sum psi(r)^2 F F^T
+        Cov = B^-1 M B^-1 n / N,    B = sum psi'(r) F F^T,    M = sum (psi(r) / (1 - h))^2 F F^T
 
-    Rows may differ in their noise, heavy-tailed or not.  Source: White, A heteroskedasticity-consistent covariance
-    matrix, Econometrica 48, 1980 (with the degrees of freedom of HC1); Huber, Robust Statistics, section 7.6.
+    with the leverage h = psi'(r) F^T B^-1 F n / N of a row, to make up for what its own label takes from its residual.
+    Rows may differ in their noise, heavy-tailed or not.  Sources: White, A heteroskedasticity-consistent covariance
+    matrix, Econometrica 48, 1980; MacKinnon and White, J. Econometrics 29, 1985 (HC3, nearly the jackknife); Huber,
+    Robust Statistics, section 7.6.
 
     Parameters
     ----------
@@ -67,11 +70,16 @@ def sandwich(x: Array, y: Array, student: Student, loss: Loss, samples: int) -> 
     -------
     ndarray, shape (q, q)
     """
-    bread = weighted_gram(x, y, student, loss.curvature)
-    meat = weighted_gram(x, y, student, lambda residual: loss.pull(residual) ** 2)
+    share = len(y) / samples
+    bread = weighted_gram(x, y, student, lambda residual, _: loss.curvature(residual))
     scale = 1 / np.sqrt(np.maximum(np.diag(bread), np.finfo(float).tiny))
     inverse = np.linalg.pinv(bread * scale[:, None] * scale, rcond=1e-14, hermitian=True) * scale[:, None] * scale
-    return np.asarray(inverse @ meat @ inverse * (len(y) / max(1, samples - student.parameters)))
+
+    def squared(residual: Array, features: Array) -> Array:
+        leverage = loss.curvature(residual) * (features * (inverse @ features)).sum(axis=0) * share
+        return np.asarray((loss.pull(residual) / (1 - np.minimum(leverage, LARGEST_LEVERAGE))) ** 2)
+
+    return np.asarray(inverse @ weighted_gram(x, y, student, squared) @ inverse * share)
 
 
 def _quantile(spread: Array) -> float:

@@ -57,8 +57,8 @@ def test_normal_equations_are_those_of_the_weighted_rows():
     np.testing.assert_allclose(found.normal, (features * weights[:, None]).T @ features, atol=1e-10)
     np.testing.assert_allclose(found.gradient, features.T @ loss.pull(residual), atol=1e-10)
     assert found.loss == pytest.approx(loss.values(residual).sum())
-    gram = weighted_gram(x, y, student, lambda r: r**2)
-    np.testing.assert_allclose(gram, (features * residual[:, None] ** 2).T @ features, atol=1e-9)
+    gram = weighted_gram(x, y, student, lambda r, f: r**2 * f[0] ** 2)
+    np.testing.assert_allclose(gram, (features * (residual * features[:, 0])[:, None] ** 2).T @ features, atol=1e-9)
 
 
 def test_wrong_labels_do_not_move_the_fit():

@@ -15,10 +15,10 @@ def student(beta, signs, linear, free=()):
 
 
 def white(x, residual):
-    """White's covariance of a linear regression, with the degrees of freedom of HC1."""
-    n, q = x.shape
+    """White's covariance of a linear regression, in the form HC3."""
     bread = np.linalg.inv(x.T @ x)
-    return bread @ (x * residual[:, None] ** 2).T @ x @ bread * n / (n - q)
+    leverage = np.diag(x @ bread @ x.T)
+    return bread @ (x * (residual / (1 - leverage))[:, None] ** 2).T @ x @ bread
 
 
 def test_errors_of_a_linear_function_are_whites():
