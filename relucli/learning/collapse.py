@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.student import Student
 
-__all__ = ["CLEAR_GAIN", "Path", "collapse", "explains", "merged", "without_idle"]
+__all__ = ["CLEAR_GAIN", "Path", "cheaper", "collapse", "explains", "merged", "without_idle"]
 
 Array = NDArray[np.float64]
 
@@ -53,7 +53,7 @@ class _Surgeon:
     def __init__(self, fit: Fit) -> None:
         self.student = fit.student
         normal = fit.quadratic.normal
-        ridge = 1e-9 * np.trace(normal) / len(normal)
+        ridge = 1e-11 * np.trace(normal) / len(normal)
         self.inverse = np.linalg.inv(normal + ridge * np.eye(len(normal)))
 
     def _part(self, j: int) -> slice:
@@ -100,6 +100,12 @@ def without_idle(fit: Fit, smallest: int) -> Student:
     return surgeon.student
 
 
+def cheaper(fit: Fit) -> Student:
+    """The student without its cheapest neuron."""
+    surgeon = _Surgeon(fit)
+    return surgeon.dropped(int(np.argmin(surgeon.costs())))
+
+
 def _candidates(fit: Fit) -> list[Student]:
     """Students with one neuron fewer: the cheapest dropped, or the closest pairs merged."""
     student, surgeon = fit.student, _Surgeon(fit)
@@ -142,10 +148,7 @@ def collapse(x: Array, y: Array, fit: Fit, largest: int, smallest: int = 1) -> P
 
     while fit.student.neurons > largest:
         kept = without_idle(fit, largest)
-        if kept.neurons == fit.student.neurons:
-            surgeon = _Surgeon(fit)
-            kept = surgeon.dropped(int(np.argmin(surgeon.costs())))
-        fit = refit(kept, 10, 1e-2)
+        fit = refit(cheaper(fit) if kept.neurons == fit.student.neurons else kept, 10, 1e-2)
     fit = refit(fit.student, 20)
     path, spared = {fit.student.neurons: fit}, 0
     while fit.student.neurons > smallest and spared < BELOW:

@@ -17,7 +17,7 @@ from relucli.learning.collapse import CLEAR_GAIN, Path, collapse, without_idle
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.student import Student
 
-__all__ = ["iterative", "overcomplete", "width"]
+__all__ = ["iterative", "overcomplete", "random_start", "width"]
 
 Array = NDArray[np.float64]
 
@@ -62,6 +62,13 @@ def _refilled(student: Student, directions: Array, rng: np.random.Generator) -> 
     """The student with faint neurons in new directions, in place of those that did nothing."""
     size = FAINT * np.linalg.norm(student.beta, axis=1).mean()
     return student.plus(size * directions, rng.choice([-1.0, 1.0], len(directions)))
+
+
+def random_start(x: Array, y: Array, directions: Array, neurons: int, bias: bool, rng: np.random.Generator) -> Student:
+    """Neurons in random directions of a span (d, r), in all dimensions, with coefficients by least squares."""
+    drawn = _directions(neurons, directions.shape[1] + bias, bias, rng)
+    lifted = np.column_stack([drawn[:, : directions.shape[1]] @ directions.T, drawn[:, directions.shape[1] :]])
+    return _fitted(Student.empty(x.shape[1]), lifted, x, y)
 
 
 def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Generator) -> Path:

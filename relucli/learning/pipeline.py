@@ -145,7 +145,7 @@ def _supported(selection: Selection, y: Array, span: Subspace, rows: Rows, optio
 
 
 def _robust_selection(
-    x: Array, y: Array, basis: Array, most: int, options: LearnOptions, engine: Engine
+    x: Array, y: Array, span: Subspace, most: int, options: LearnOptions, engine: Engine
 ) -> tuple[Selection, Array, Loss]:
     """The selection on the rows that are not grossly wrong, their labels, and the loss to polish with.
 
@@ -158,7 +158,7 @@ def _robust_selection(
     labels = np.clip(y, center - reach, center + reach) if reach > 0 else y
     scale, floor = np.inf, np.finfo(float).eps * float(np.median(np.abs(y)))
     for _ in range(ROBUST_ROUNDS):
-        found = best_selection(x[used], labels[used], basis, most, options, engine)
+        found = best_selection(x[used], labels[used], span, most, options, engine)
         residual = y - found.fit.student(augmented(x, options.bias))
         now = max(robust_scale(residual), floor)
         if selection is not None and now > FALLING * scale:
@@ -242,9 +242,9 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     x, y = pilot(centered, _pilot_rows(rows, most, options, engine))
     local = replace(engine, progress=None)
     if options.loss == "huber":
-        selection, used, loss = _robust_selection(x, y, span.basis, most, options, local)
+        selection, used, loss = _robust_selection(x, y, span, most, options, local)
     else:
-        selection, used, loss = best_selection(x, y, span.basis, most, options, local), y, SQUARED
+        selection, used, loss = best_selection(x, y, span, most, options, local), y, SQUARED
     _supported(selection, used, span, rows, options)
     # 4. polish on all rows, and what can be said of the answer
     fit = polish(centered, selection.fit.student, options.bias, engine, loss=loss)

@@ -11,9 +11,10 @@ from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import iterative, overcomplete, width
 from relucli.learning.options import LearnOptions
 from relucli.learning.scale import rescaled
-from relucli.learning.select import Selection, Split, clearly_needed, lifting, promises_more, select
+from relucli.learning.scarce import exact_fit
+from relucli.learning.select import Model, Selection, Split, clearly_needed, lifting, promises_more, select
 from relucli.learning.student import Student, augmented
-from relucli.learning.subspace import estimate_subspace
+from relucli.learning.subspace import Subspace, estimate_subspace
 from relucli.moments.estimate import MomentSettings, estimate_moments
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.executors import executor_for
@@ -24,6 +25,7 @@ __all__ = ["HELD_OUT", "best_selection"]
 Array = NDArray[np.float64]
 
 ROUNDS = 3
+PASS_WORK = 50_000_000
 HELD_OUT = 5
 SCARCE = 30
 
@@ -32,7 +34,8 @@ def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn
     """The best model of each size over a few starts, on rows projected to the span."""
     route = iterative if options.discovery == "iterative" else overcomplete
     p = basis.shape[1] + options.bias
-    used = min(len(split.y), max(6000, 20 * p * (width(most) + 1)))
+    parameters = p * (width(most) + 1)
+    used = min(len(split.y), max(6000, 20 * parameters, PASS_WORK // parameters**2))
     step = len(split.y) // used
     x = np.asfortranarray(augmented(split.x[::step] @ basis, options.bias))
     y = split.y[::step]
@@ -113,14 +116,18 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
     return selection
 
 
-def best_selection(x: Array, y: Array, basis: Array, most: int, options: LearnOptions, engine: Engine) -> Selection:
+def best_selection(x: Array, y: Array, span: Subspace, most: int, options: LearnOptions, engine: Engine) -> Selection:
     """The selection on a pilot.
 
     Where rows are few, a fit of all of them that leaves no residual is looked for first: it needs no rows held out
     to be trusted.
     """
     if len(y) < SCARCE * (most + 1) * x.shape[1]:
-        selection = _search(Split.of(x, y, 0), basis, most, options, engine)
+        selection = _search(Split.of(x, y, 0), span.basis, most, options, engine)
         if selection.exact:
             return selection
-    return _search(Split.of(x, y, HELD_OUT), basis, most, options, engine)
+        if options.neurons is not None:
+            fit = exact_fit(x, y, span.wide, options.neurons, options.bias, options.seed, engine)
+            if fit is not None:
+                return Selection(fit, (Model(fit.student.neurons, fit.mse, 0.0, 0.0, True),), np.empty(0), True)
+    return _search(Split.of(x, y, HELD_OUT), span.basis, most, options, engine)

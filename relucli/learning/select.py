@@ -158,11 +158,12 @@ def _hopeless(larger: Array, smaller: Array, fit: Fit, split: Split) -> bool:
 
     Fitted to n rows, a superfluous neuron costs about 2 p sigma^2 / n, p for its parameters and as much again for the
     choice of its half-space; on all N rows that is less, and p sigma^2 / N is saved if the linear part can be left out.
+    Chance may add two standard errors.
     """
     difference = larger - smaller
     cost = fit.student.beta.shape[1] * fit.quadratic.noise_variance
     spared = cost * (2 / fit.quadratic.samples - 1 / len(split.y))
-    return bool(difference.mean() > spared)
+    return bool(difference.mean() - 2 * difference.std() / np.sqrt(len(difference)) > spared)
 
 
 def promises_more(path: Path, known: Fit, basis: Array, split: Split, bias: bool) -> bool:

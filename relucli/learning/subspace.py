@@ -42,6 +42,8 @@ class Subspace:
     ----------
     basis : ndarray, shape (d, r)
         Columns span it, in raw coordinates, scaled so that ``x @ basis`` has unit covariance.
+    wide : ndarray, shape (d, s)
+        Directions of the largest moments, more of them, scaled alike.
     eigenvalues : ndarray
         Of the stacked moments, largest first.
     null : float
@@ -55,6 +57,7 @@ class Subspace:
     """
 
     basis: Array
+    wide: Array
     eigenvalues: Array
     null: float
     significant: int
@@ -228,5 +231,5 @@ def estimate_subspace(moments: Moments, method: Method, whiten: Whitening, limit
     if rank > NEARLY_ALL * d:
         rank = d
     basis = _refined(evidence, vectors[:, ::-1][:, :rank])
-    raw = solve_triangular(root, basis, lower=True, trans="T")
-    return Subspace(raw, values[::-1], null, significant, method, whitened)
+    raw, wide = (solve_triangular(root, b, lower=True, trans="T") for b in (basis, vectors[:, ::-1][:, : 2 * limit]))
+    return Subspace(raw, wide, values[::-1], null, significant, method, whitened)
