@@ -16,7 +16,7 @@ __all__ = ["Evaluate", "Fit", "descend", "fitted"]
 
 SMALLEST_DAMPING = 1e-13
 REJECTIONS = 14
-KEPT = (0.8, 1.25)
+KEPT = (0.5, 1.6)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Fit:
     student : Student
         The student of least loss.
     quadratic : Quadratic
-        Its normal equations.
+        Its normal equations; their matrix may be that of a student close by.
     history : tuple of float
         Mean squared residual at each accepted step, the start first.
     converged : bool
@@ -49,6 +49,8 @@ class Fit:
 def _step(quadratic: Quadratic, damping: float) -> NDArray[np.float64] | None:
     """Solve (F^T F + damping diag(F^T F)) step = F^T r after scaling the diagonal to one; None if not definite."""
     diagonal = np.diag(quadratic.normal)
+    if not diagonal.any():
+        return None
     scale = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * diagonal.mean() + np.finfo(float).tiny))
     system = quadratic.normal * scale[:, None] * scale
     system[np.diag_indices_from(system)] += damping
@@ -71,6 +73,7 @@ def descend(
     tolerance: float = 1e-3,
     damping: float = 1e-3,
     probing: bool = False,
+    normal: NDArray[np.float64] | None = None,
 ) -> Fit:
     """Minimise the sum of squared residuals by damped Gauss-Newton.
 
@@ -99,6 +102,8 @@ def descend(
     probing : bool
         Whether to try a step by its loss and gradient alone, and take the normal matrix once it is accepted:
         for rows in memory, where that is far cheaper; with rows on disk it would cost a pass.
+    normal : ndarray, shape (q, q), optional
+        A normal matrix to begin with, of a student close by.
 
     Returns
     -------
@@ -109,9 +114,9 @@ def descend(
     Levenberg (1944), Marquardt (1963).  The loss is piecewise quadratic in the parameters, so close to a minimum
     full steps end in finitely many iterations once the activation patterns no longer change.
     """
-    current = evaluate(student, None)
+    current = evaluate(student, normal)
     history = [current.loss / current.samples]
-    small, kept, converged = 0, False, False
+    small, kept, converged = 0, normal is not None, False
     while len(history) <= steps and not converged:
         enough = tolerance * student.parameters * current.noise_variance
         rejected = 0
@@ -141,8 +146,6 @@ def descend(
         history.append(current.loss / current.samples)
         damping = max(0.2 * damping, SMALLEST_DAMPING) if rejected == 0 else damping
         converged = small == 2
-    if not current.fresh:
-        current = evaluate(student, None)
     return Fit(student, current, tuple(history), converged)
 
 

@@ -17,16 +17,20 @@ from relucli.learning.collapse import CLEAR_GAIN, Path, collapse, without_idle
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.student import Student
 
-__all__ = ["iterative", "overcomplete", "random_start", "width"]
+__all__ = ["grown", "iterative", "overcomplete", "random_start", "width"]
 
 Array = NDArray[np.float64]
 
 BIAS_SPREAD = 0.7
 NET = 512
 COARSE_ROWS = 4
+LEAST_ROWS = 3000
 STAGE = 12
 REFILLS = 3
 FAINT = 1e-2
+SPLIT_SCALES = (0.3, 0.1, 0.03)
+SPLITS = 4
+PAIR_RIDGE = 1e-8
 PAIR_SCALES = (0.3, 0.05)
 
 
@@ -42,16 +46,19 @@ def _directions(count: int, p: int, bias: bool, rng: np.random.Generator) -> Arr
     return np.column_stack([normals, BIAS_SPREAD * rng.standard_normal(count)]) if bias else normals
 
 
-def _least_squares(features: Array, y: Array) -> Array:
+def _least_squares(features: Array, y: Array, ridge: float) -> Array:
     normal = features.T @ features
-    normal[np.diag_indices_from(normal)] *= 1 + 1e-3
+    normal[np.diag_indices_from(normal)] *= 1 + ridge
     return np.asarray(np.linalg.lstsq(normal, features.T @ y, rcond=None)[0])
 
 
-def _fitted(student: Student, directions: Array, x: Array, y: Array) -> Student:
-    """A student with neurons in the given directions, coefficients and linear part by least squares."""
+def _fitted(student: Student, directions: Array, x: Array, y: Array, ridge: float = 1e-3) -> Student:
+    """A student with neurons in the given directions, coefficients and linear part by least squares.
+
+    The ridge is relative to the diagonal; close pairs with opposite coefficients need a small one.
+    """
     hidden = np.maximum(x @ directions.T, 0)
-    coefficients = _least_squares(np.column_stack([hidden, x]), y)
+    coefficients = _least_squares(np.column_stack([hidden, x]), y, ridge)
     c, v = coefficients[: len(directions)], coefficients[len(directions) :]
     signs = np.where(c < 0, -1.0, 1.0)
     size = np.maximum(np.abs(c), 1e-3 * np.abs(c).max())
@@ -98,7 +105,7 @@ def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Ge
         The best fit for every number of neurons from ``neurons`` down to 1.
     """
     p = x.shape[1]
-    few = COARSE_ROWS * p * (width(neurons) + 1)
+    few = max(LEAST_ROWS, COARSE_ROWS * p * (width(neurons) + 1))
 
     def refit(student: Student, steps: int, rows: int) -> Fit:
         return fitted(np.asfortranarray(x[:rows]), y[:rows], student, steps=steps, tolerance=1e-2, damping=1e-2)
@@ -106,10 +113,10 @@ def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Ge
     student = _fitted(Student.empty(p), _directions(width(neurons), p, bias, rng), x, y)
     if len(y) > 2 * few:
         student = refit(student, 20, few).student
-    fit = refit(student, STAGE, len(y))
+    fit = refit(student, 2 * STAGE, len(y))
     falling, refills = True, 0
     while not fit.quadratic.exact and refills <= REFILLS:
-        kept = without_idle(fit, 1)
+        kept = without_idle(fit, neurons)
         fresh = 0 if falling else width(neurons) - kept.neurons
         if fresh:
             kept = _refilled(kept, _directions(fresh, p, bias, rng), rng)
@@ -156,29 +163,61 @@ def _additions(gate: Array, pull: Array, bias: bool) -> list[Array]:
     return tries
 
 
+def _splits(x: Array, residual: Array, student: Student, bias: bool) -> list[Array]:
+    """Directions (m + 1, p) in which one neuron is replaced by two, the most promising first.
+
+    To second order, splitting u into u +- v lowers the loss by E r delta(<u, x>) <v, x>^2, so that the eigenvectors of
+    E r delta(<u, x>) x x^T are the directions to split along (splitting steepest descent: Wu, Wang and Liu,
+    NeurIPS 2019).  The delta is a Gaussian kernel, as wide as the split, at several scales.
+    """
+    unit = student.beta / np.maximum(
+        np.linalg.norm(student.beta[:, : x.shape[1] - bias], axis=1, keepdims=True), 1e-300
+    )
+    found = []
+    for j, u in enumerate(unit):
+        z = x @ u
+        for scale in SPLIT_SCALES:
+            near = np.abs(z) < 3 * scale
+            kernel = residual[near] * np.exp(-0.5 * (z[near] / scale) ** 2)
+            inputs = x[near] - np.outer(z[near], u) / (u @ u)
+            curvature, directions = np.linalg.eigh((inputs * kernel[:, None]).T @ inputs)
+            top = int(np.argmax(np.abs(curvature)))
+            strength = abs(curvature[top]) / np.sqrt(max(1.0, float(kernel @ kernel)))
+            half = 0.5 * scale * directions[:, top]
+            found.append((strength, np.vstack([np.delete(unit, j, axis=0), u + half, u - half])))
+    found.sort(key=lambda item: -item[0])
+    return [directions for _, directions in found[:SPLITS]]
+
+
+def grown(x: Array, y: Array, fit: Fit, bias: bool, rng: np.random.Generator) -> Fit:
+    """A fit with a neuron more, where the residual asks for it; at times with two, if these are close to each other.
+
+    1. Find the half-space whose inputs correlate best with the residual.
+    2. Try one neuron there, and pairs at a coarse and a fine scale; try to split the neurons that are there.
+       Refit everything jointly, and keep what is best.
+
+    Parameters and result are those of `overcomplete`, but for the fit to grow.
+    """
+    residual = y - fit.student(x)
+    gate, pull = _best_gate(x, residual, bias, rng)
+    old = fit.student.beta / np.maximum(np.linalg.norm(fit.student.beta, axis=1, keepdims=True), 1e-300)
+    tries = [np.vstack([old, added]) for added in _additions(gate, pull, bias)]
+    tries += _splits(x, residual, fit.student, bias)
+    starts = [_fitted(Student.empty(x.shape[1]), directions, x, y, PAIR_RIDGE) for directions in tries]
+    trials = [fitted(x, y, start, steps=12, tolerance=1e-2, damping=1e-2) for start in starts]
+    return min(trials, key=lambda trial: trial.quadratic.loss)
+
+
 def iterative(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Generator) -> Path:
     """Add the neurons that explain the residual best, one gate after the other, then collapse.
 
-    1. Find the half-space whose inputs correlate best with the residual.
-    2. Try one neuron there, and pairs at a coarse and a fine scale; refit everything jointly; keep what is best.
-    3. When there are two more neurons than wanted, collapse to the path.
+    When there are two more neurons than wanted, the fit is collapsed to the path.
 
     Parameters and result are those of `overcomplete`.  Source: the iterative discovery and the multi-scale clusters
     of Chen, Dou, Goel, Klivans and Meka, COLT 2023, with joint refits in place of their grid.
     """
-
-    def refit(student: Student, steps: int) -> Fit:
-        return fitted(x, y, student, steps=steps, tolerance=1e-2, damping=1e-2)
-
-    p = x.shape[1]
-    start = Student.empty(p)
-    fit = refit(Student(start.beta, start.signs, _least_squares(x, y), start.free), 1)
+    empty = Student.empty(x.shape[1])
+    fit = fitted(x, y, Student(empty.beta, empty.signs, _least_squares(x, y, 1e-3), empty.free), steps=1)
     while fit.student.neurons < neurons + 2:
-        gate, pull = _best_gate(x, y - fit.student(x), bias, rng)
-        trials = []
-        for added in _additions(gate, pull, bias):
-            old = fit.student.beta / np.maximum(np.linalg.norm(fit.student.beta, axis=1, keepdims=True), 1e-300)
-            trials.append(refit(_fitted(start, np.vstack([old, added]), x, y), 12))
-        single, pairs = trials[0], trials[1:]
-        fit = min([single, *pairs], key=lambda f: f.quadratic.loss)
+        fit = grown(x, y, fit, bias, rng)
     return collapse(x, y, fit, neurons)

@@ -34,6 +34,7 @@ PILOT_WORK = 20_000_000_000
 PILOT_BYTES = 128 * 2**20
 PILOT_COPIES = 3
 CHANCE = 5e-4
+ERROR_ROWS = 50
 CANCELLING = 1e6
 ROBUST_ROUNDS = 4
 FALLING = 0.9
@@ -247,10 +248,12 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
         selection, used, loss = best_selection(x, y, span, most, options, local), y, SQUARED
     _supported(selection, used, span, rows, options)
     # 4. polish on all rows, and what can be said of the answer
-    fit = polish(centered, selection.fit.student, options.bias, engine, loss=loss)
+    near = None if loss.robust else selection.fit
+    fit = polish(centered, selection.fit.student, options.bias, engine, loss=loss, tolerance=3e-3, near=near)
     _same_labels(moments, fit)
     network = to_network(fit.student, options.bias, shift)
-    covariance = sandwich(augmented(x, options.bias), y, fit.student, loss, rows.samples)
+    step = max(1, len(y) // (ERROR_ROWS * max(1, fit.student.parameters)))
+    covariance = sandwich(augmented(x[::step], options.bias), y[::step], fit.student, loss, rows.samples)
     errors = standard_errors(fit.student, covariance, options.bias, shift)
     return Learned(
         network=network,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,9 @@ Array = NDArray[np.float64]
 
 STEPS = 60
 HOPELESS = 30.0
+SETTLING = 12
+CHEAP = 100
+"""Parameters up to which a pass costs no more than reading, so that its normal matrix comes with it."""
 
 
 def polish(
@@ -29,6 +34,7 @@ def polish(
     loss: Loss = SQUARED,
     steps: int = STEPS,
     tolerance: float = 1e-3,
+    near: Fit | None = None,
 ) -> Fit:
     """Fit a student to all rows from a start close by: one pass for each Gauss-Newton step.
 
@@ -48,12 +54,36 @@ def polish(
         Largest number of steps.
     tolerance : float
         As in `descend`.
+    near : Fit, optional
+        Of the same parameters to other rows of the same kind: its normal matrix is begun with.
     """
 
     def evaluate(moved: Student, stale: Array | None) -> Quadratic:
         return engine.fold(NormalAccumulator(moved, bias, stale, loss), rows, "polish").quadratic
 
-    return descend(evaluate, student, steps=steps, tolerance=tolerance, damping=1e-4)
+    normal = None
+    if near is not None and near.student.parameters == student.parameters and not near.quadratic.exact:
+        normal = near.quadratic.normal * (rows.samples / near.quadratic.samples)
+    probing = student.parameters > CHEAP
+    return descend(evaluate, student, steps=steps, tolerance=tolerance, damping=1e-4, probing=probing, normal=normal)
+
+
+def _turned(fit: Fit, student: Student) -> Fit:
+    """The fit with neurons turned as in the student, and the linear part left out.
+
+    A turned neuron has the features s x - s D x, combinations of its own and those of the linear part.
+    """
+    m, p = student.beta.shape
+    kept = np.isin(fit.student.free, student.free)
+    change = np.eye(m * p + len(fit.student.free))
+    for j in np.flatnonzero((student.beta * fit.student.beta).sum(axis=1) < 0):
+        own = slice(j * p, (j + 1) * p)
+        change[own, own] *= -1
+        change[own, m * p + np.arange(len(fit.student.free))] = student.signs[j] * np.eye(p)[:, fit.student.free]
+    change = change[np.append(np.ones(m * p, dtype=bool), kept)]
+    return replace(
+        fit, student=student, quadratic=replace(fit.quadratic, normal=change @ fit.quadratic.normal @ change.T)
+    )
 
 
 def settle(rows: Rows, fit: Fit, bias: bool, engine: Engine) -> Fit:
@@ -75,7 +105,7 @@ def settle(rows: Rows, fit: Fit, bias: bool, engine: Engine) -> Fit:
     allowed = tolerated_rise(fit, len(pinned))
     if statistic > HOPELESS * allowed and not fit.quadratic.exact:
         return fit
-    without = polish(rows, student, bias, engine, steps=12)
+    without = polish(rows, student, bias, engine, steps=SETTLING, tolerance=1e-2, near=_turned(fit, student))
     return without if without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed else fit
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from relucli.learning.collapse import Path
+from relucli.learning.collapse import Path, collapse
 from relucli.learning.descent import Fit, fitted
-from relucli.learning.discover import iterative, overcomplete, width
+from relucli.learning.discover import grown, iterative, overcomplete, width
 from relucli.learning.options import LearnOptions
 from relucli.learning.scale import rescaled
 from relucli.learning.scarce import exact_fit
@@ -25,6 +27,8 @@ __all__ = ["HELD_OUT", "best_selection"]
 Array = NDArray[np.float64]
 
 ROUNDS = 3
+MORE_STARTS = 4
+BEYOND_DOUBT = 2.0
 PASS_WORK = 50_000_000
 HELD_OUT = 5
 SCARCE = 30
@@ -66,10 +70,20 @@ def _on_span(student: Student, split: Split, basis: Array, bias: bool) -> Fit:
     return fitted(x, split.y, near)
 
 
-def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine) -> Array:
+def _grown(known: Fit, split: Split, basis: Array, most: int, options: LearnOptions, turn: int) -> list[Fit]:
+    """A fit on a span with what its residual asks for: a neuron or two, as few of them as were wanted."""
+    if known.student.neurons >= most or known.quadratic.exact:
+        return []
+    x, rng = np.asfortranarray(augmented(split.x @ basis, options.bias)), np.random.default_rng([options.seed, 6, turn])
+    more = grown(x, split.y, known, options.bias, rng)
+    return [fit for m, fit in collapse(x, split.y, more, most, known.student.neurons).items() if m <= most]
+
+
+def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine) -> tuple[Array, bool]:
     """The span of the fitted neurons, far better known than from moments, and what the residual still depends on.
 
     Directions of the fit below its own noise are left out; slice moments of the residual add those that stand out.
+    Also tells whether any does beyond doubt.
     """
     d = split.x.shape[1]
     vectors = np.vstack([fit.student.beta, fit.student.linear])[:, :d]
@@ -77,23 +91,25 @@ def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine
     noise = np.sqrt(fit.quadratic.noise_variance * np.mean(1 / curvature[curvature > 0]))
     _, sizes, directions = np.linalg.svd(vectors, full_matrices=False)
     clear = sizes > 1.5 * noise * (np.sqrt(d) + np.sqrt(len(vectors)))
-    spanning = [directions[: max(1, int(clear.sum()))].T]
+    spanning, unexplained = [directions[: max(1, int(clear.sum()))].T], False
     residual = split.y - fit.student(augmented(split.x, options.bias))
     if np.ptp(residual) > 1e-12 * np.abs(split.y).max():
         moments = estimate_moments(MemoryRows(split.x, residual), MomentSettings((1,), 0, 8, options.seed), engine)
         left = estimate_subspace(moments, "sliced", options.whiten, d, options.seed)
+        unexplained = left.eigenvalues[0] > BEYOND_DOUBT * left.null
         spanning.append(left.basis[:, : left.significant])
     basis = np.linalg.qr(np.column_stack(spanning))[0]
     covariance = np.atleast_2d(np.cov(split.x @ basis, rowvar=False))
     covariance += 1e-12 * np.trace(covariance) * np.eye(len(covariance))
-    return np.asarray(solve_triangular(np.linalg.cholesky(covariance), basis.T, lower=True).T)
+    return np.asarray(solve_triangular(np.linalg.cholesky(covariance), basis.T, lower=True).T), bool(unexplained)
 
 
 def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine: Engine) -> Selection:
     """Discover, select, and repeat on the refined span while that finds more.
 
     A first fit knows the span much better than the moments did, so that what was blurred, neurons closer to each
-    other than the error of the span among them, can be told apart in a second.
+    other than the error of the span among them, can be told apart in a second.  Where the residual still depends on
+    the inputs, there are more starts.
     """
     path = _discover(split, basis, most, options, 0, engine.workers)
     path = _at_best_scale(path, split, basis, options.bias, engine.workers)
@@ -101,18 +117,23 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
     for turn in range(1, ROUNDS):
         if selection.exact:
             break
-        basis = _refined_basis(selection.fit, split, options, engine)
+        basis, unexplained = _refined_basis(selection.fit, split, options, engine)
+        if unexplained:
+            options = replace(options, starts=MORE_STARTS * options.starts)
         known = _on_span(selection.fit.student, split, basis, options.bias)
         path = _discover(split, basis, most, options, turn, engine.workers)
-        m = known.student.neurons
-        path[m] = min(known, path.get(m, known), key=lambda fit: fit.mse)
+        more = _grown(known, split, basis, most, options, turn) if unexplained else []
+        for fit in (known, *more):
+            m = fit.student.neurons
+            path[m] = min(fit, path.get(m, fit), key=lambda fit: fit.mse)
         path = _at_best_scale(path, split, basis, options.bias, engine.workers)
-        if not promises_more(path, known, basis, split, options.bias):
+        if promises_more(path, known, basis, split, options.bias):
+            again = select(path, basis, split, options.bias, engine)
+            if again.better_than(selection):
+                selection = again
+                continue
+        if not unexplained:
             break
-        again = select(path, basis, split, options.bias, engine)
-        if not again.better_than(selection):
-            break
-        selection = again
     return selection
 
 

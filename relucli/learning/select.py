@@ -169,10 +169,13 @@ def _hopeless(larger: Array, smaller: Array, fit: Fit, split: Split) -> bool:
 def promises_more(path: Path, known: Fit, basis: Array, split: Split, bias: bool) -> bool:
     """Whether a model of a new path predicts better than what is known already, both fitted on the same span.
 
-    Better is by two standard errors on held-out rows.  With none held out the rows fitted to must do.
+    Better is by two standard errors on held-out rows, or by far more than noise on the rows fitted to: close pairs
+    show in few rows.  With none held out the latter must do.
     """
     if not len(split.held_y):
         return min(fit.mse for fit in path.values()) < (1 - 1e-3) * known.mse
+    if any(explains(fit, known) for fit in path.values()):
+        return True
     x = augmented(split.held_x @ basis, bias)
     now = _squares(known.student, x, split.held_y)
     for fit in path.values():
@@ -222,7 +225,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
         fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine)
         if m - 1 in rough and len(held) and _hopeless(rough[m], rough[m - 1], fit, split):
             break
-        fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS, tolerance=CLOSELY if fits else 1e-3)
+        fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS, tolerance=CLOSELY, near=fit)
         fits[m] = settle(rows, fits[m], bias, engine)
         squares[m] = _squares(fits[m].student, held, split.held_y)
         if fits[m].quadratic.exact:

@@ -156,26 +156,37 @@ def _features(x: Array, signed: Array, student: Student) -> Array:
     return features
 
 
-def _tile(x: Array, y: Array, student: Student, loss: Loss, normal: Array | None) -> tuple[float, Array]:
+def _value(residual: Array, pull: Array, loss: Loss) -> float:
+    return float(residual @ residual) if pull is residual else float(loss.values(residual).sum())
+
+
+def _tile(x: Array, y: Array, student: Student, loss: Loss, normal: Array) -> tuple[float, Array]:
     """Loss and gradient over a few rows, ``x`` (p, n) transposed so that rows run fastest; adds F^T F to ``normal``."""
     residual, signed = _forward(x, y, student)
     pull = loss.pull(residual)
-    value = float(residual @ residual) if pull is residual else float(loss.values(residual).sum())
-    if normal is None:
-        return value, np.append((signed * pull) @ x.T, x[student.free] @ pull)
     features = _features(x, signed, student)
     gradient = features @ pull
     if loss.robust:
         features *= np.sqrt(loss.weights(residual))
     normal += features @ features.T
-    return value, gradient
+    return _value(residual, pull, loss), gradient
+
+
+def _slope(x: Array, y: Array, student: Student, loss: Loss) -> tuple[float, Array]:
+    """Loss and gradient alone, ``x`` (n, p) as it is stored."""
+    z = x @ student.beta.T
+    signed = (z > 0) * student.signs
+    residual = y - (z * signed).sum(axis=1) - x @ student.linear
+    pull = loss.pull(residual)
+    gradient = np.append((signed * pull[:, None]).T @ x, (pull @ x)[student.free])
+    return _value(residual, pull, loss), gradient
 
 
 def _tiles(x: Array, y: Array, parameters: int) -> Iterator[tuple[Array, Array]]:
     """A few rows at a time, the inputs transposed, so that their features stay in cache."""
-    rows, step = np.ascontiguousarray(x.T), max(256, TILE_FLOATS // parameters)
+    step = max(256, TILE_FLOATS // parameters)
     for i in range(0, len(y), step):
-        yield np.ascontiguousarray(rows[:, i : i + step]), y[i : i + step]
+        yield np.ascontiguousarray(x[i : i + step].T), y[i : i + step]
 
 
 def weighted_gram(x: Array, y: Array, student: Student, weigh: Callable[[Array, Array], Array]) -> Array:
@@ -207,16 +218,15 @@ def normal_equations(
     loss : Loss
         Of a residual.
     """
-    q = student.parameters
-    value, gradient = 0.0, np.zeros(q)
-    normal = np.zeros((q, q)) if stale is None else None
+    q, energy = student.parameters, float(y @ y)
+    if stale is not None:
+        return Quadratic(*_slope(x, y, student, loss), stale, energy, len(y), False)
+    value, gradient, normal = 0.0, np.zeros(q), np.zeros((q, q))
     for rows, labels in _tiles(x, y, q):
         terms = _tile(rows, labels, student, loss, normal)
         value += terms[0]
         gradient += terms[1]
-    kept = normal if stale is None else stale
-    assert kept is not None
-    return Quadratic(value, gradient, kept, float(y @ y), len(y), stale is None)
+    return Quadratic(value, gradient, normal, energy, len(y), True)
 
 
 class NormalAccumulator(Accumulator):

@@ -137,20 +137,15 @@ def _null(moments: Moments, evidence: list[Array], method: Method, rng: np.rando
     Slices of many rows are symmetric Gaussian matrices.  Slices of few rows are not, and contracted moments depend
     on each other and vary more along their directions; they are taken again, of synthetic rows and labels.
     """
-    d, n = moments.dim, moments.samples
-    tops = []
-    for _ in range(NULL_DRAWS):
-        if method == "sliced" and n > 50 * d:
-            draw = [_pure_noise(d, matrix.shape[1], rng) for matrix in evidence]
-        else:
-            draw = _simulated(moments, method, rng)
-        tops.append(_top(draw))
+    tops = [_top(_independent(moments, evidence, method, rng)) for _ in range(NULL_DRAWS)]
     return float(np.mean(tops) + 3 * np.std(tops, ddof=1))
 
 
-def _simulated(moments: Moments, method: Method, rng: np.random.Generator) -> list[Array]:
-    """Stacked moments of synthetic rows whose labels are independent."""
+def _independent(moments: Moments, evidence: list[Array], method: Method, rng: np.random.Generator) -> list[Array]:
+    """Stacked moments like these of labels that are independent of the inputs."""
     d = moments.dim
+    if method == "sliced" and moments.samples > 50 * d:
+        return [_pure_noise(d, matrix.shape[1], rng) for matrix in evidence]
     rows = min(moments.samples, max(4000, 20 * d))
     synthetic = MemoryRows(rng.standard_normal((rows, d)), rng.standard_normal(rows))
     return _evidence(estimate_moments(synthetic, moments.settings, Engine()), method, np.zeros(d), np.eye(d))
@@ -166,12 +161,12 @@ def dependence(moments: Moments, whitened: bool) -> tuple[float, float]:
     mean, root = np.zeros(d), np.eye(d)
     if whitened:
         mean, root = moments.mean, cholesky_root(mean, moments.covariance, moments.samples)
-    rng = np.random.default_rng([moments.settings.seed, 5])
-    draws = [_simulated(moments, "sliced", rng) for _ in range(2 * NULL_DRAWS)]
+    evidence, rng = _sliced_evidence(moments, mean, root), np.random.default_rng([moments.settings.seed, 5])
+    draws = [_independent(moments, evidence, "sliced", rng) for _ in range(2 * NULL_DRAWS)]
 
     def sigmas(functions: slice) -> float:
         null = np.array([_top(draw[functions]) for draw in draws])
-        return float((_top(_sliced_evidence(moments, mean, root)[functions]) - null.mean()) / null.std(ddof=1))
+        return float((_top(evidence[functions]) - null.mean()) / null.std(ddof=1))
 
     return sigmas(slice(0, None, 2)), sigmas(slice(1, None, 2))
 

@@ -101,8 +101,9 @@ def test_a_start_without_residual_is_kept():
     assert len(fit.history) == 1
 
 
+@pytest.mark.parametrize("probing", [False, True])
 @pytest.mark.parametrize("noise", [0.0, 0.3])
-def test_normal_equations_are_kept_where_little_changes_and_new_at_the_end(noise):
+def test_normal_equations_are_kept_where_little_changes(noise, probing):
     _, start, x, y, rng = planted(0)
     y = y + noise * rng.standard_normal(600)
     calls = []
@@ -111,10 +112,26 @@ def test_normal_equations_are_kept_where_little_changes_and_new_at_the_end(noise
         calls.append(stale is not None)
         return normal_equations(x, y, student, stale)
 
-    fit = descend(evaluate, start, tolerance=1e-6)
-    assert any(calls)
-    assert fit.quadratic.fresh
-    np.testing.assert_allclose(fit.quadratic.normal, normal_equations(x, y, fit.student).normal, rtol=1e-12, atol=1e-12)
+    fit = descend(evaluate, start, tolerance=1e-6, probing=probing)
+    assert calls.count(True) >= 3
+    exact = normal_equations(x, y, fit.student)
+    assert fit.quadratic.loss == pytest.approx(exact.loss, rel=1e-9, abs=1e-20)
+    np.testing.assert_allclose(fit.quadratic.normal, exact.normal, atol=0.1 * exact.normal.max())
+    again = descend(evaluate, fit.student, normal=fit.quadratic.normal)
+    assert len(again.history) <= 3
+
+
+def test_a_rejected_step_costs_no_normal_matrix_when_probing():
+    _, start, x, y, _ = planted(0)
+    fresh = []
+
+    def evaluate(student, stale):
+        quadratic = normal_equations(x, y, student, stale)
+        fresh.append(quadratic.fresh)
+        return quadratic
+
+    fit = descend(evaluate, start.moved(0.5 * np.ones(start.parameters)), probing=True)
+    assert sum(fresh) <= len(fit.history)
 
 
 def test_steps_are_bounded():
