@@ -18,10 +18,10 @@ NOISE   ?= 0.1
 SEED    ?= 1
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench samples clean help
+.PHONY: demo test lint bench bench-recovery bench-peers samples clean help
 
 help:            ## list the targets
-	@sed -n 's/^\([a-z]*\): *.*## /\1: /p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\): *.*## /\1: /p' $(MAKEFILE_LIST)
 
 demo: $(DEMO)/net.h5 $(DEMO)/test.h5 $(DEMO)/scored  ## generate, take moments, learn, evaluate
 
@@ -53,9 +53,16 @@ lint: $(VENV)/ready-to-test  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/ready-to-test  ## measure recovery against its limit: the table of the README
+bench: bench-recovery bench-peers  ## measure all that the README tabulates: under an hour
+
+bench-recovery: $(VENV)/ready-to-test  ## recovery against its limit, from few rows, coverage of errors, memory
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/recovery.py
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/recovery.py --few 10
+	$(BIN)/python tests/bench/coverage.py
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/memory.py
+
+bench-peers: $(VENV)/ready-to-bench  ## PyTorch, scikit-learn and statsmodels on the same data: tables and pictures
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/peers.py
 
 samples: | $(VENV)/installed  ## make the files of sample_data again
 	$(MAKE) -C sample_data RELUCLI=$(abspath $(RELUCLI))
@@ -74,3 +81,7 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/ready-to-test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
 	@touch $@ $(VENV)/installed
+
+$(VENV)/ready-to-bench: $(VENV)/ready-to-test
+	$(BIN)/python -m pip install --quiet --editable '.[bench]'
+	@touch $@

@@ -3,7 +3,7 @@
     python tests/bench/recovery.py [--seeds 3] [--few SEEDS]
 
 The first table: ``limit`` is sigma^2 p / (N Var f), p the number of identifiable parameters: k d, k (d + 1) + 1 with
-biases, or (k / 2 + 1) d for an alternating network, whose neurons come in antipodal pairs.  ``error`` is the closed-form
+biases, and fewer for alternating networks, whose neurons come in antipodal pairs.  ``error`` is the closed-form
 E (f - g)^2 / Var f, or its Monte Carlo on fresh inputs where that cancels; the worst over the seeds without noise, the
 mean as a multiple of the limit with noise.  The second table (``--few``) counts exact recoveries from few rows.
 """
@@ -50,10 +50,9 @@ def relucli(*arguments: object) -> dict:
 
 
 def parameters(family: str, d: int, k: int, learn: list[str]) -> int:
-    if family == "alternating" and k % 8 == 0:
-        return (k // 2 + 1) * d
     if family == "alternating":
-        return k // 2 * d  # an odd number of lines: the linear part is a sum of neurons
+        # A ReLU for each line, and a linear part unless the lines can be turned so that none is left.
+        return (k // 2 + (k % 8 == 0)) * d
     return k * (d + 1) + 1 if "--bias" in learn else k * d
 
 

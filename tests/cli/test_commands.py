@@ -277,3 +277,41 @@ def test_the_same_command_makes_the_same_file(cli, pipeline, line):
         made.append((pipeline / "out.h5").read_bytes())
         (pipeline / "out.h5").unlink()
     assert made[0] == made[1]
+
+
+def test_learn_tells_what_each_stage_saw(cli, pipeline):
+    values = cli("learn data.h5 -o f.h5 -k 2 --json").json
+    stages = [item["stage"] for item in values["findings"]]
+    assert stages[:3] == ["inputs", "span", "residual"]
+    assert set(stages[3:]) <= {"residual", "identifiability"}
+    assert all(item["ok"] in (True, False) and item["message"] for item in values["findings"])
+    assert values["findings"][1]["significant"] == 2
+    assert read_network("f.h5").diagnostics["findings"] == values["findings"]
+    drawn = cli("learn data.h5 -o f.h5 -k 2 --force").stdout
+    assert "What each stage saw" in drawn
+    assert values["findings"][0]["message"] in drawn
+
+
+def test_a_neuron_too_few_is_said(cli, pipeline):
+    done = cli("learn data.h5 -o f.h5 -k 1")
+    assert done.status == 0
+    assert "neurons may be missing; try a larger -k, or --bias" in done.stdout
+
+
+def test_huber_stands_wrong_labels(cli, pipeline):
+    with h5py.File("data.h5") as file:
+        x, y = file["x"][:], file["y"][:]
+    y[::40] += 100.0
+    with h5py.File("spoilt.h5", "w") as file:
+        file["x"], file["y"] = x, y
+    errors = {}
+    for loss in ("squared", "huber"):
+        done = cli(f"learn spoilt.h5 -o {loss}.h5 -k 2 --loss {loss} --json")
+        if done.status == 0:
+            errors[loss] = cli(f"evaluate {loss}.h5 test.h5 --teacher teacher.h5 --json").json["population_error"]
+    clean = cli("learn data.h5 -o clean.h5 -k 2 --json")
+    assert clean.status == 0
+    least = cli("evaluate clean.h5 test.h5 --teacher teacher.h5 --json").json["population_error"]
+    assert errors["huber"] < 3 * least
+    assert errors.get("squared", 1.0) > 10 * errors["huber"]
+    assert read_network("huber.h5").diagnostics["options"]["loss"] == "huber"

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from relucli.learning.descent import fitted
+from relucli.learning.discover import grown, iterative, overcomplete, random_start
+from relucli.learning.student import Student, augmented
+
+
+def teacher(rng, m, p, bias=False):
+    beta = rng.standard_normal((m, p))
+    return Student(beta, rng.choice([-1.0, 1.0], m), rng.standard_normal(p), np.arange(p))
+
+
+@pytest.mark.parametrize("route", [overcomplete, iterative])
+@pytest.mark.parametrize("bias", [False, True])
+def test_both_routes_recover_exactly(route, bias):
+    rng = np.random.default_rng(3)
+    truth = teacher(rng, 4, 3 + bias)
+    x = augmented(rng.standard_normal((3000, 3)), bias)
+    path = route(np.asfortranarray(x), truth(x), 5, bias, rng)
+    assert path[4].quadratic.exact
+
+
+def test_many_neurons_with_biases_are_recovered():
+    rng = np.random.default_rng(4)
+    truth = teacher(rng, 12, 5)
+    x = augmented(rng.standard_normal((4000, 4)), True)
+    best = min(
+        (overcomplete(x, truth(x), 12, True, np.random.default_rng(s))[12] for s in range(2)), key=lambda f: f.mse
+    )
+    assert best.quadratic.exact
+    unit, found = (b / np.linalg.norm(b, axis=1, keepdims=True) for b in (truth.beta, best.student.beta))
+    np.testing.assert_allclose(np.abs(unit @ found.T).max(axis=1), 1, atol=1e-9)
+
+
+@pytest.mark.parametrize("angle", [0.3, 0.1, 0.03])
+def test_growing_splits_a_pair_that_was_taken_as_one(angle):
+    rng = np.random.default_rng(5)
+    beta = np.array([[1.0, 0, 0], [0.6 * np.cos(angle), 0.6 * np.sin(angle), 0], [0, 0.2, 1]])
+    truth = Student(beta, np.array([1.0, -1.0, 1.0]), np.zeros(3), np.arange(3))
+    x = np.asfortranarray(rng.standard_normal((20_000, 3)))
+    y = truth(x)
+    one = fitted(x, y, Student(beta[[0, 2]], np.array([1.0, 1.0]), np.zeros(3), np.arange(3)))
+    assert one.mse > 1e-9
+    more = grown(x, y, one, False, rng)
+    assert more.student.neurons > 2
+    assert fitted(x, y, more.student).quadratic.exact
+
+
+def test_random_start_has_the_coefficients_of_least_squares():
+    rng = np.random.default_rng(6)
+    x, basis = rng.standard_normal((500, 6)), np.eye(6)[:, :2]
+    y = np.maximum(x[:, 0], 0) - 2 * np.maximum(x[:, 1], 0) + x[:, 5]
+    start = random_start(x, y, basis, 3, False, rng)
+    assert not start.beta[:, 2:].any()
+    residual = y - start(x)
+    hidden = np.maximum(x @ start.beta.T, 0)
+    for feature in (*hidden.T, *x.T):  # normal equations, up to a ridge of a thousandth
+        assert abs(feature @ residual) < 0.01 * np.linalg.norm(feature) * np.linalg.norm(y)
