@@ -108,12 +108,18 @@ def _table(squares: dict[int, Array], polished: set[int]) -> tuple[Model, ...]:
 def _one_standard_error(table: tuple[Model, ...], fits: dict[int, Fit]) -> int:
     """The model of fewest parameters whose error exceeds the least by no more than its standard error.
 
-    Of models with as many parameters, such as three neurons with a linear part and four without, that of less error.
+    Of models with as many parameters, such as three neurons with a linear part and four without, that which fits the
+    training rows best, if it is within two standard errors: there are more of these rows, and neither overfits more.
     """
     polished = [model for model in table if model.neurons in fits]
     least = min(model.validation_mse for model in polished)
-    close = [model for model in polished if model.validation_mse <= least + model.excess_se]
-    return min(close, key=lambda m: (fits[m.neurons].student.parameters, m.validation_mse)).neurons
+
+    def close(errors: float) -> list[Model]:
+        return [model for model in polished if model.validation_mse <= least + errors * model.excess_se]
+
+    fewest = min(fits[model.neurons].student.parameters for model in close(1))
+    alike = [model.neurons for model in close(2) if fits[model.neurons].student.parameters == fewest]
+    return min(alike, key=lambda m: fits[m].mse)
 
 
 @dataclass(frozen=True)

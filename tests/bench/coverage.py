@@ -31,7 +31,7 @@ CASES = [
     ("heavy tails (t, 3 degrees)", "random", 6, 2, 3000, 0.0, "heavy", {"loss": "huber"}),
     ("5 % of labels wrong", "random", 6, 2, 3000, 0.0, "gross", {"loss": "huber"}),
 ]
-NOISE = 0.2
+NOISE = 0.1
 
 
 def noise(kind: str, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
