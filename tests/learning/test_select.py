@@ -10,11 +10,12 @@ def model(m, mse, excess, polished=True):
     return Model(m, mse, 0.1, excess, polished)
 
 
-def fits(*neurons, linear=(), p=3):
+def fits(*neurons, linear=(), p=3, losses=()):
     """Fits with the numbers of parameters that neurons have with, or without, a free linear part."""
     free = {m: np.arange(p) if m in linear else np.empty(0, dtype=int) for m in neurons}
     student = {m: Student(np.ones((m, p)), np.ones(m), np.zeros(p), free[m]) for m in neurons}
-    return {m: Fit(student[m], None, (), True) for m in neurons}
+    loss = dict.fromkeys(neurons, 9.0) | dict(losses)
+    return {m: Fit(student[m], Quadratic(loss[m], np.zeros(1), np.eye(1), 1e4, 9), (), True) for m in neurons}
 
 
 def test_the_smallest_model_within_one_standard_error_is_taken():
@@ -24,10 +25,12 @@ def test_the_smallest_model_within_one_standard_error_is_taken():
     assert _one_standard_error(table, fits(1, 2, 3)) == 3
 
 
-def test_of_models_with_as_many_parameters_the_better_is_taken():
-    table = model(2, 1.1, 0.2), model(3, 1.0, 0.0)
-    assert _one_standard_error(table, fits(2, 3, linear=(2,))) == 3
-    assert _one_standard_error(table, fits(2, 3, linear=(2, 3))) == 2
+def test_of_models_with_as_many_parameters_the_better_fit_is_taken():
+    table = model(2, 1.3, 0.2), model(3, 1.0, 0.0)
+    assert _one_standard_error(table, fits(2, 3, linear=(2,), losses={2: 8.0})) == 2
+    assert _one_standard_error(table, fits(2, 3, linear=(2,), losses={3: 8.0})) == 3
+    assert _one_standard_error((model(2, 1.5, 0.2), table[1]), fits(2, 3, linear=(2,), losses={2: 8.0})) == 3
+    assert _one_standard_error((model(2, 1.1, 0.2), table[1]), fits(2, 3, linear=(2, 3), losses={3: 8.0})) == 2
 
 
 def test_models_that_were_not_polished_are_not_taken():
