@@ -129,7 +129,8 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
         path = _at_best_scale(path, split, basis, options.bias, engine.workers)
         if promises_more(path, known, basis, split, options.bias):
             again = select(path, basis, split, options.bias, engine)
-            if again.better_than(selection):
+            needed = clearly_needed(path) > selection.fit.student.neurons
+            if needed or again.better_than(selection):
                 selection = again
                 continue
         if not unexplained:

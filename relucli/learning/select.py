@@ -24,6 +24,7 @@ ROUGHLY = 3e-2
 CLOSELY = 1e-2
 THINNING = 4
 ENOUGH = 10
+PATIENCE = 2
 
 
 @dataclass(frozen=True)
@@ -159,16 +160,16 @@ def _rough(student: Student, split: Split, bias: bool, engine: Engine) -> tuple[
     return fit, _squares(fit.student, augmented(split.held_x, bias), split.held_y)
 
 
-def _hopeless(larger: Array, smaller: Array, fit: Fit, split: Split) -> bool:
-    """Whether a rough fit with one more neuron says that the same on all rows would not predict better.
+def _hopeless(larger: Array, smaller: Array, more: int, fit: Fit, split: Split) -> bool:
+    """Whether a rough fit with some more neurons says that the same on all rows would not predict better.
 
-    Fitted to n rows, a superfluous neuron costs about 2 p sigma^2 / n, p for its parameters and as much again for the
+    Fitted to n rows, each superfluous neuron costs about 2 p sigma^2 / n, p for its parameters and p for the
     choice of its half-space; on all N rows that is less, and p sigma^2 / N is saved if the linear part can be left out.
     Chance may add two standard errors.
     """
     difference = larger - smaller
     cost = fit.student.beta.shape[1] * fit.quadratic.noise_variance
-    spared = cost * (2 / fit.quadratic.samples - 1 / len(split.y))
+    spared = cost * (2 * more / fit.quadratic.samples - 1 / len(split.y))
     return bool(difference.mean() - 2 * difference.std() / np.sqrt(len(difference)) > spared)
 
 
@@ -197,7 +198,8 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
     1. Polish upwards from the least number that is clearly needed, on a quarter of the rows first, where they are many;
        where that is not hopeless on all of them.  A fit without residual ends the search.
        Settle whether the linear part belongs to it.
-    2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean.
+    2. Square the errors of each on the held-out rows; end the search when neither one more neuron nor two have lowered
+       the mean: of a pair that nearly cancels, one alone may be of no use.
        A linear function is a model too, unless neurons are clearly needed.
     3. Take the model of fewest parameters within one standard error of the best.
 
@@ -227,17 +229,22 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
             return Selection(
                 fits[0], _table(squares, {0}) or (Model(0, fits[0].mse, 0.0, 0.0, True),), squares[0], True
             )
+    misses = 0
     for m in range(max(1, least), max(path) + 1):
         fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine)
-        if m - 1 in rough and len(held) and _hopeless(rough[m], rough[m - 1], fit, split):
-            break
-        fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS, tolerance=CLOSELY, near=fit)
-        fits[m] = settle(rows, fits[m], bias, engine)
-        squares[m] = _squares(fits[m].student, held, split.held_y)
-        if fits[m].quadratic.exact:
-            table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)
-            return Selection(fits[m], table, squares[m], True)
-        if m - 1 in rough and len(held) and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m):
+        before = min((i for i in rough if i < m), key=lambda i: rough[i].mean(), default=None)
+        hopeless = before is not None and len(held) and _hopeless(rough[m], rough[before], m - before, fit, split)
+        if not hopeless:
+            fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS, tolerance=CLOSELY, near=fit)
+            fits[m] = settle(rows, fits[m], bias, engine)
+            squares[m] = _squares(fits[m].student, held, split.held_y)
+            if fits[m].quadratic.exact:
+                table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)
+                return Selection(fits[m], table, squares[m], True)
+            earlier = [squares[i].mean() for i in fits if i < m]
+            hopeless = bool(earlier and before is not None and len(held) and squares[m].mean() >= min(earlier))
+        misses = misses + 1 if hopeless else 0
+        if misses == PATIENCE:
             break
     table = _table(squares, set(fits))
     chosen = _one_standard_error(table, fits) if len(held) else max(fits)
