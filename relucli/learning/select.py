@@ -232,8 +232,11 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
     misses = 0
     for m in range(max(1, least), max(path) + 1):
         fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine)
-        before = min((i for i in rough if i < m), key=lambda i: rough[i].mean(), default=None)
-        hopeless = before is not None and len(held) and _hopeless(rough[m], rough[before], m - before, fit, split)
+        smaller = [i for i in rough if i < m] if len(held) else []
+        hopeless = False
+        if smaller:
+            best = min(smaller, key=lambda i: rough[i].mean())
+            hopeless = _hopeless(rough[m], rough[best], m - best, fit, split)
         if not hopeless:
             fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS, tolerance=CLOSELY, near=fit)
             fits[m] = settle(rows, fits[m], bias, engine)
@@ -241,8 +244,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
             if fits[m].quadratic.exact:
                 table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)
                 return Selection(fits[m], table, squares[m], True)
-            earlier = [squares[i].mean() for i in fits if i < m]
-            hopeless = bool(earlier and before is not None and len(held) and squares[m].mean() >= min(earlier))
+            hopeless = bool(smaller) and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m)
         misses = misses + 1 if hopeless else 0
         if misses == PATIENCE:
             break
