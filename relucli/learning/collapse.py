@@ -163,8 +163,10 @@ def explains(larger: Fit, smaller: Fit) -> bool:
     """Whether a larger model explains far more than noise could.
 
     One more neuron may fit p parameters to noise over many half-spaces; a gain of six times 2 p + 10 noise variances
-    for each is beyond that.
+    for each is beyond that.  Fits to different numbers of rows are not compared.
     """
+    if larger.quadratic.samples != smaller.quadratic.samples:
+        return False
     gain = smaller.quadratic.loss - larger.quadratic.loss
     each = (2 * smaller.student.linear.size + 10) * larger.quadratic.noise_variance
     return gain > CLEAR_GAIN * each * max(1, larger.student.neurons - smaller.student.neurons)

@@ -16,7 +16,7 @@ from relucli.learning.scale import rescaled
 from relucli.learning.scarce import exact_fit
 from relucli.learning.select import Model, Selection, Split, clearly_needed, lifting, promises_more, select
 from relucli.learning.student import Student, augmented
-from relucli.learning.subspace import Subspace, estimate_subspace
+from relucli.learning.subspace import Subspace, dependence, estimate_subspace
 from relucli.moments.estimate import MomentSettings, estimate_moments
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.executors import executor_for
@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 ROUNDS = 3
 MORE_STARTS = 4
-BEYOND_DOUBT = 2.0
+BEYOND_DOUBT = 6.0
 PASS_WORK = 50_000_000
 HELD_OUT = 5
 SCARCE = 30
@@ -83,7 +83,7 @@ def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine
     """The span of the fitted neurons, far better known than from moments, and what the residual still depends on.
 
     Directions of the fit below its own noise are left out; slice moments of the residual add those that stand out.
-    Also tells whether any does beyond doubt.
+    Also tells whether its mean does beyond doubt.
     """
     d = split.x.shape[1]
     vectors = np.vstack([fit.student.beta, fit.student.linear])[:, :d]
@@ -96,7 +96,7 @@ def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine
     if np.ptp(residual) > 1e-12 * np.abs(split.y).max():
         moments = estimate_moments(MemoryRows(split.x, residual), MomentSettings((1,), 0, 8, options.seed), engine)
         left = estimate_subspace(moments, "sliced", options.whiten, d, options.seed)
-        unexplained = left.eigenvalues[0] > BEYOND_DOUBT * left.null
+        unexplained = left.significant > 0 and dependence(moments, left.whitened)[0] > BEYOND_DOUBT
         spanning.append(left.basis[:, : left.significant])
     basis = np.linalg.qr(np.column_stack(spanning))[0]
     covariance = np.atleast_2d(np.cov(split.x @ basis, rowvar=False))
