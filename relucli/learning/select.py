@@ -24,7 +24,6 @@ ROUGHLY = 3e-2
 CLOSELY = 1e-2
 THINNING = 4
 ENOUGH = 10
-PATIENCE = 2
 
 
 @dataclass(frozen=True)
@@ -198,8 +197,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
     1. Polish upwards from the least number that is clearly needed, on a quarter of the rows first, where they are many;
        where that is not hopeless on all of them.  A fit without residual ends the search.
        Settle whether the linear part belongs to it.
-    2. Square the errors of each on the held-out rows; end the search when neither one more neuron nor two have lowered
-       the mean: of a pair that nearly cancels, one alone may be of no use.
+    2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean.
        A linear function is a model too, unless neurons are clearly needed.
     3. Take the model of fewest parameters within one standard error of the best.
 
@@ -229,7 +227,6 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
             return Selection(
                 fits[0], _table(squares, {0}) or (Model(0, fits[0].mse, 0.0, 0.0, True),), squares[0], True
             )
-    misses = 0
     for m in range(max(1, least), max(path) + 1):
         fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine)
         smaller = [i for i in rough if i < m] if len(held) else []
@@ -245,8 +242,7 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
                 table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)
                 return Selection(fits[m], table, squares[m], True)
             hopeless = bool(smaller) and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m)
-        misses = misses + 1 if hopeless else 0
-        if misses == PATIENCE:
+        if hopeless:
             break
     table = _table(squares, set(fits))
     chosen = _one_standard_error(table, fits) if len(held) else max(fits)
