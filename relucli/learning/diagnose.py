@@ -62,6 +62,7 @@ def diagnose(
     network: ReluNetwork,
     errors: StandardErrors,
     loss: Loss,
+    engine: Engine,
 ) -> tuple[Finding, ...]:
     """Look for signs of trouble in every stage.
 
@@ -78,11 +79,13 @@ def diagnose(
     errors : StandardErrors
     loss : Loss
         What it was fitted by.
+    engine : Engine
+        Runs the passes over the pilot.
     """
     residual = y - network(x)
     found = [_inputs(x, network, moments.standard), _span(span, network)]
     if not fit.quadratic.exact:
-        found += _residual(x, residual, loss, moments, span.whitened)
+        found += _residual(x, residual, loss, moments, span.whitened, engine)
     found += _identifiability(fit, network, errors)
     return tuple(found)
 
@@ -127,10 +130,10 @@ def _span(span: Subspace, network: ReluNetwork) -> Finding:
     return Finding("span", True, text, numbers)
 
 
-def _residual(x: Array, residual: Array, loss: Loss, moments: Moments, whiten: bool) -> list[Finding]:
+def _residual(x: Array, residual: Array, loss: Loss, moments: Moments, whiten: bool, engine: Engine) -> list[Finding]:
     """Whether mean or spread of the residual depends on the inputs, and how heavy its tails are."""
     settings = MomentSettings((1,), 0, RESIDUAL_SLICES, moments.settings.seed)
-    taken = estimate_moments(MemoryRows(x, residual), settings, Engine())
+    taken = estimate_moments(MemoryRows(x, residual), settings, engine)
     mean, spread = dependence(taken, whiten)
     kurtosis = float(_excess_kurtosis(residual[:, None])[0])
     numbers = {"mean_z": mean, "spread_z": spread, "kurtosis": kurtosis}

@@ -52,7 +52,7 @@ def _least_squares(features: Array, y: Array, ridge: float) -> Array:
     return np.asarray(np.linalg.lstsq(normal, features.T @ y, rcond=None)[0])
 
 
-def _fitted(student: Student, directions: Array, x: Array, y: Array, ridge: float = 1e-3) -> Student:
+def _fitted(directions: Array, x: Array, y: Array, ridge: float = 1e-3) -> Student:
     """A student with neurons in the given directions, coefficients and linear part by least squares.
 
     The ridge is relative to the diagonal; close pairs with opposite coefficients need a small one.
@@ -62,7 +62,7 @@ def _fitted(student: Student, directions: Array, x: Array, y: Array, ridge: floa
     c, v = coefficients[: len(directions)], coefficients[len(directions) :]
     signs = np.where(c < 0, -1.0, 1.0)
     size = np.maximum(np.abs(c), 1e-3 * np.abs(c).max())
-    return Student(directions * size[:, None], signs, v, student.free)
+    return Student(directions * size[:, None], signs, v, np.arange(x.shape[1], dtype=np.intp))
 
 
 def _refilled(student: Student, directions: Array, rng: np.random.Generator) -> Student:
@@ -75,7 +75,7 @@ def random_start(x: Array, y: Array, directions: Array, neurons: int, bias: bool
     """Neurons in random directions of a span (d, r), in all dimensions, with coefficients by least squares."""
     drawn = _directions(neurons, directions.shape[1] + bias, bias, rng)
     lifted = np.column_stack([drawn[:, : directions.shape[1]] @ directions.T, drawn[:, directions.shape[1] :]])
-    return _fitted(Student.empty(x.shape[1]), lifted, x, y)
+    return _fitted(lifted, x, y)
 
 
 def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Generator) -> Path:
@@ -110,7 +110,7 @@ def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Ge
     def refit(student: Student, steps: int, rows: int) -> Fit:
         return fitted(np.asfortranarray(x[:rows]), y[:rows], student, steps=steps, tolerance=1e-2, damping=1e-2)
 
-    student = _fitted(Student.empty(p), _directions(width(neurons), p, bias, rng), x, y)
+    student = _fitted(_directions(width(neurons), p, bias, rng), x, y)
     if len(y) > 2 * few:
         student = refit(student, 20, few).student
     fit = refit(student, 2 * STAGE, len(y))
@@ -151,11 +151,9 @@ def _best_gate(x: Array, residual: Array, bias: bool, rng: np.random.Generator) 
     return gate, best
 
 
-def _additions(gate: Array, pull: Array, bias: bool) -> list[Array]:
+def _additions(gate: Array, pull: Array) -> list[Array]:
     """Directions to try for a gate: the neuron itself, and close pairs that differ along what it lacks."""
     across = pull - (pull @ gate) / (gate @ gate) * gate
-    if bias:
-        across = across.copy()
     norm = np.linalg.norm(across)
     tries = [gate[None]]
     if norm > 0:
@@ -201,9 +199,9 @@ def grown(x: Array, y: Array, fit: Fit, bias: bool, rng: np.random.Generator) ->
     residual = y - fit.student(x)
     gate, pull = _best_gate(x, residual, bias, rng)
     old = fit.student.beta / np.maximum(np.linalg.norm(fit.student.beta, axis=1, keepdims=True), 1e-300)
-    tries = [np.vstack([old, added]) for added in _additions(gate, pull, bias)]
+    tries = [np.vstack([old, added]) for added in _additions(gate, pull)]
     tries += _splits(x, residual, fit.student, bias)
-    starts = [_fitted(Student.empty(x.shape[1]), directions, x, y, PAIR_RIDGE) for directions in tries]
+    starts = [_fitted(directions, x, y, PAIR_RIDGE) for directions in tries]
     trials = [fitted(x, y, start, steps=12, tolerance=1e-2, damping=1e-2) for start in starts]
     return min(trials, key=lambda trial: trial.quadratic.loss)
 

@@ -266,5 +266,5 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
         samples=rows.samples,
         passes=engine.passes - before,
         fit=fit,
-        findings=diagnose(x + shift, y, moments, span, fit, network, errors, loss),
+        findings=diagnose(x + shift if shift.any() else x, y, moments, span, fit, network, errors, loss, local),
     )

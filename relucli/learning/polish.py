@@ -36,7 +36,7 @@ def polish(
     tolerance: float = 1e-3,
     near: Fit | None = None,
 ) -> Fit:
-    """Fit a student to all rows from a start close by: one pass for each Gauss-Newton step.
+    """Fit a student to all rows from a start close by: a pass or two for each Gauss-Newton step.
 
     Parameters
     ----------

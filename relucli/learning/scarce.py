@@ -7,6 +7,8 @@ itself.  Starts are drawn from twice as many directions as there are neurons, th
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,7 @@ from relucli.learning.collapse import cheaper
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import random_start
 from relucli.learning.polish import settle
-from relucli.learning.student import Student, augmented
+from relucli.learning.student import augmented
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.executors import executor_for
 from relucli.streaming.fold import Engine
@@ -29,7 +31,7 @@ SCARCE = 10
 STARTS = 96
 STEPS = 50
 WORK = 4e11
-STEP_SHARE = 0.6
+EVALUATIONS = 30
 
 
 def _plans(neurons: int) -> list[tuple[int, bool]]:
@@ -61,7 +63,7 @@ def exact_fit(x: Array, y: Array, directions: Array, neurons: int, bias: bool, s
     parameters = (neurons + 1) * (d + bias)
     if n >= SCARCE * parameters:
         return None
-    count = int(min(STARTS, WORK / (STEP_SHARE * STEPS * n * parameters**2)))
+    count = int(min(STARTS, WORK / (EVALUATIONS * n * parameters**2)))
     executor = executor_for(engine.workers)
 
     def start(index: int) -> Fit | None:
@@ -73,7 +75,7 @@ def exact_fit(x: Array, y: Array, directions: Array, neurons: int, bias: bool, s
         if not free:
             offset = np.arange(d, d + bias, dtype=np.intp)
             linear = np.where(np.arange(d + bias) < d, 0.0, student.linear)
-            student = Student(student.beta, student.signs, linear, offset)
+            student = replace(student, linear=linear, free=offset)
         fit = fitted(rows, y, student, steps=STEPS, damping=1e-2)
         return fit if fit.quadratic.exact else None
 
@@ -84,8 +86,7 @@ def exact_fit(x: Array, y: Array, directions: Array, neurons: int, bias: bool, s
 def _simplest(rows: Array, y: Array, data: MemoryRows, fit: Fit, bias: bool, engine: Engine) -> Fit:
     """An exact fit with as few neurons as will do, in its identifiable coordinates."""
     student = fit.student
-    free = Student(student.beta, student.signs, student.linear, np.arange(len(student.linear), dtype=np.intp))
-    whole = fitted(rows, y, free)
+    whole = fitted(rows, y, replace(student, free=np.arange(len(student.linear), dtype=np.intp)))
     while whole.student.neurons:
         smaller = fitted(rows, y, cheaper(whole))
         if not smaller.quadratic.exact:

@@ -31,7 +31,7 @@ MORE_STARTS = 4
 BEYOND_DOUBT = 6.0
 PASS_WORK = 50_000_000
 HELD_OUT = 5
-SCARCE = 30
+FEW = 30
 
 
 def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn: int, workers: int) -> Path:
@@ -144,7 +144,7 @@ def best_selection(x: Array, y: Array, span: Subspace, most: int, options: Learn
     Where rows are few, a fit of all of them that leaves no residual is looked for first: it needs no rows held out
     to be trusted.
     """
-    if len(y) < SCARCE * (most + 1) * x.shape[1]:
+    if len(y) < FEW * (most + 1) * x.shape[1]:
         selection = _search(Split.of(x, y, 0), span.basis, most, options, engine)
         if selection.exact:
             return selection

@@ -230,19 +230,17 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
     for m in range(max(1, least), max(path) + 1):
         fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine)
         smaller = [i for i in rough if i < m] if len(held) else []
-        hopeless = False
         if smaller:
             best = min(smaller, key=lambda i: rough[i].mean())
-            hopeless = _hopeless(rough[m], rough[best], m - best, fit, split)
-        if not hopeless:
-            fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS, tolerance=CLOSELY, near=fit)
-            fits[m] = settle(rows, fits[m], bias, engine)
-            squares[m] = _squares(fits[m].student, held, split.held_y)
-            if fits[m].quadratic.exact:
-                table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)
-                return Selection(fits[m], table, squares[m], True)
-            hopeless = bool(smaller) and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m)
-        if hopeless:
+            if _hopeless(rough[m], rough[best], m - best, fit, split):
+                break
+        fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS, tolerance=CLOSELY, near=fit)
+        fits[m] = settle(rows, fits[m], bias, engine)
+        squares[m] = _squares(fits[m].student, held, split.held_y)
+        if fits[m].quadratic.exact:
+            table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)
+            return Selection(fits[m], table, squares[m], True)
+        if smaller and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m):
             break
     table = _table(squares, set(fits))
     chosen = _one_standard_error(table, fits) if len(held) else max(fits)

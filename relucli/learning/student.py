@@ -258,10 +258,11 @@ class NormalAccumulator(Accumulator):
         return shapes if self.stale is not None else shapes | {"normal": (q, q)}
 
     def scratch(self, rows: int) -> int:
-        """Bytes of the features of a tile, their product and the transposed block."""
+        """Bytes of the features of a tile and their product, or of the hidden values of a block."""
         q, p = self.student.parameters, self.student.beta.shape[1]
         matrices = 2 * q * q if self.stale is None else 0
-        return int(8 * (2 * TILE_FLOATS + 256 * q + matrices + rows * (p + 4)))
+        hidden = 4 * rows * self.student.neurons if self.stale is not None else 0
+        return int(8 * (2 * TILE_FLOATS + 256 * q + matrices + hidden + rows * (p + 4)))
 
     def update(self, block: Block) -> None:
         """Add a block."""
