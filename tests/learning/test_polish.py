@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from relucli.learning.polish import polish, settle, to_network
-from relucli.learning.student import Student, augmented
+from relucli.learning.descent import Fit
+from relucli.learning.polish import _turned, polish, settle, to_network
+from relucli.learning.student import Student, augmented, normal_equations
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
 
@@ -64,3 +65,15 @@ def test_settling_keeps_a_linear_part_that_is(noise):
     settled = settle(rows, fit, False, Engine())
     assert settled.student.parameters == 9
     assert settled.mse == pytest.approx(fit.mse, rel=1e-9, abs=1e-25)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_normal_matrix_of_turned_neurons_is_that_of_the_student_they_make(bias):
+    rng = np.random.default_rng(8)
+    p = 3 + bias
+    free = student(rng.standard_normal((3, p)), [1, -1, -1], rng.standard_normal(p), range(p))
+    x = augmented(rng.standard_normal((200, 3)), bias)
+    turned = free.flipped(np.array([True, False, True]))
+    tied = Student(turned.beta, turned.signs, turned.linear, np.arange(3, p))
+    found = _turned(Fit(free, normal_equations(x, np.zeros(200), free), (), True), tied)
+    np.testing.assert_allclose(found.quadratic.normal, normal_equations(x, np.zeros(200), tied).normal, atol=1e-9)

@@ -54,6 +54,12 @@ def test_neurons_that_explain_far_more_than_noise_are_needed():
     assert clearly_needed(path(1100.0, 1090.0, 900.0)) == 3
 
 
+def test_fits_to_different_rows_do_not_tell_what_is_needed():
+    few, many = path(500.0, 490.0, n=500), path(50_000.0, 5000.0, n=5000)
+    assert clearly_needed({1: many[1], 2: few[2]}) == 1
+    assert clearly_needed(many) == 2
+
+
 @pytest.mark.parametrize("every", [0, 2, 5])
 def test_rows_are_held_out_at_even_distances_and_none_is_lost(every):
     x, y = np.arange(22.0).reshape(11, 2), np.arange(11.0)
