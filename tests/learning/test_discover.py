@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from relucli.learning.descent import fitted
-from relucli.learning.discover import grown, iterative, overcomplete, random_start
+from relucli.learning.discover import _splits, grown, iterative, overcomplete, random_start
 from relucli.learning.student import Student, augmented
 
 
@@ -57,3 +57,16 @@ def test_random_start_has_the_coefficients_of_least_squares():
     hidden = np.maximum(x @ start.beta.T, 0)
     for feature in (*hidden.T, *x.T):  # normal equations, up to a ridge of a thousandth
         assert abs(feature @ residual) < 0.01 * np.linalg.norm(feature) * np.linalg.norm(y)
+
+
+def test_a_neuron_is_split_along_what_it_lacks():
+    # The pair differs along the second axis; the one neuron taken for it must be split there, not the other.
+    rng = np.random.default_rng(7)
+    beta = np.array([[1.0, 0.1, 0, 0], [1.0, -0.1, 0, 0], [0, 0.2, 1, 0]])
+    truth = Student(beta, np.ones(3), np.zeros(4), np.arange(4))
+    x = rng.standard_normal((20_000, 4))
+    one = fitted(x, truth(x), Student(np.array([[2.0, 0, 0, 0], beta[2]]), np.ones(2), np.zeros(4), np.arange(4)))
+    split = _splits(x, truth(x) - one.student(x), one.student, False)[0]
+    half = split[-1] - split[-2]
+    assert abs(half[1]) > 0.95 * np.linalg.norm(half)
+    assert abs(split[0] @ beta[2]) > 0.99 * np.linalg.norm(split[0]) * np.linalg.norm(beta[2])
