@@ -13,9 +13,10 @@ Source: Chen, Dou, Goel, Klivans and Meka, "Learning Narrow One-Hidden-Layer ReL
 from __future__ import annotations
 
 import numpy as np
+from numpy.polynomial.hermite_e import hermevander
 from numpy.typing import NDArray
 
-from relucli.moments.hermite import hermite
+from relucli.moments.gram import gram_scratch, matched, projections, weighted_grams
 from relucli.streaming.accumulator import Accumulator, Block
 
 __all__ = ["ContractedMoments"]
@@ -31,13 +32,15 @@ class ContractedMoments(Accumulator):
     directions : ndarray, shape (G, d)
         Rows g, in raw coordinates: z = <g, x> - offset has unit variance and zero mean.
     offsets : ndarray, shape (G,)
-        Subtracted from the projections.
+        Subtracted from the projections of the inputs of the data.
     orders : tuple of int
         Orders l >= 2.  Order 2 has nothing to contract and is kept once.
     center : float
         Subtracted from the labels: it changes no expectation with l >= 1 and lowers the variance.
     shift : ndarray, shape (d,)
-        Subtracted from the inputs in the sums.
+        Subtracted from the inputs: blocks bring what is left.
+    scale : float
+        A power of two of the size of the labels, which keeps their products within the range of float32.
 
     Attributes
     ----------
@@ -48,12 +51,21 @@ class ContractedMoments(Accumulator):
         and ``down_l``.
     """
 
-    def __init__(self, directions: Array, offsets: Array, orders: tuple[int, ...], center: float, shift: Array) -> None:
+    def __init__(
+        self,
+        directions: Array,
+        offsets: Array,
+        orders: tuple[int, ...],
+        center: float,
+        shift: Array,
+        scale: float = 1.0,
+    ) -> None:
         self.directions = directions
         self.offsets = offsets
         self.orders = tuple(order for order in orders if order >= 2)
         self.center = center
         self.shift = shift
+        self.scale = scale
         self.sums = {name: np.zeros(shape) for name, shape in self.shapes().items()}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -70,23 +82,36 @@ class ContractedMoments(Accumulator):
         return 1 if order == 2 else len(self.directions)
 
     def scratch(self, rows: int) -> int:
-        """Bytes of the weighted copy of a block, the projections and the product."""
+        """Bytes of the weights, the projections, a wide copy of a block with huge labels, and the products."""
         g, d = self.directions.shape
-        return int(8 * (rows * (2 * d + 4 * g) + d * d))
+        count = sum(map(self._count, self.orders))
+        return int(8 * rows * (d + 4 * count + 2 * g) + gram_scratch(d, count))
 
     def update(self, block: Block) -> None:
-        """Add a block: one weighted Gram matrix for each order and direction."""
-        y = block.y - self.center
-        z = block.wide @ self.directions.T - self.offsets
-        x = block.wide - self.shift if self.shift.any() else block.wide
+        """Add a block: the weighted Gram matrices of all orders and directions at once."""
+        if not self.orders:
+            return
+        y = (block.y - self.center) / self.scale
+        z = projections(block.x, self.directions, self.offsets - self.directions @ self.shift)
+        polynomials = np.moveaxis(hermevander(z, max(self.orders) - 2), -1, 0)
+        silent = np.zeros_like(z)
+
+        def weights(lower: int) -> Array:
+            """y He_{l-2-lower}(z) for every order and direction, (K, n)."""
+            degrees = ((order - 2 - lower, self._count(order)) for order in self.orders)
+            return np.concatenate([y * (polynomials[i] if i >= 0 else silent)[:count] for i, count in degrees])
+
+        whole, down, low = (weights(lower) for lower in range(3))
+        self._add("xx", weighted_grams(*matched(block.x, whole)))
+        for linear, constant, factors in (("x", "one", whole), ("down", "down_one", down)):
+            x, narrow = matched(block.x, factors)
+            self._add(linear, narrow @ x)
+            self._add(constant, factors.sum(axis=1))
+        self._add("low", low.sum(axis=1))
+
+    def _add(self, name: str, stacked: Array) -> None:
+        """Add what was summed for every order and direction to the sums of each order."""
+        stop = 0
         for order in self.orders:
-            projections = z[:, : self._count(order)]
-            weights = y[:, None] * hermite(order - 2, projections)
-            down = y[:, None] * hermite(order - 3, projections)
-            for i in range(weights.shape[1]):
-                self.sums[f"xx_{order}"][i] += (x * weights[:, i : i + 1]).T @ x
-            self.sums[f"x_{order}"] += weights.T @ x
-            self.sums[f"one_{order}"] += weights.sum(axis=0)
-            self.sums[f"down_{order}"] += down.T @ x
-            self.sums[f"down_one_{order}"] += down.sum(axis=0)
-            self.sums[f"low_{order}"] += (y[:, None] * hermite(order - 4, projections)).sum(axis=0)
+            start, stop = stop, stop + self._count(order)
+            self.sums[f"{name}_{order}"] += self.scale * stacked[start:stop].astype(np.float64)

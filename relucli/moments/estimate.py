@@ -15,7 +15,7 @@ from relucli.moments.base import BaseMoments
 from relucli.moments.contracted import ContractedMoments
 from relucli.moments.sliced import SliceMoments, quantile_edges
 from relucli.moments.whitening import looks_standard, projection_whitening, whitened
-from relucli.storage.dataset import pilot
+from relucli.storage.dataset import ShiftedRows, pilot
 from relucli.streaming.accumulator import Joint
 from relucli.streaming.fold import Engine, Rows
 
@@ -27,6 +27,9 @@ PILOT_ROWS = 65_536
 PILOT_FLOATS = 2**23
 LARGEST_ORDER = 16
 PROJECTIONS = 8
+FAR = 4.0
+LARGEST_SCALE = 1e9
+SMALLEST_EIGENVALUE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -246,16 +249,21 @@ class _Setup:
     directions: Array
     offsets: Array
     center: float
+    scale: float = 1.0
+    narrow: bool = False
 
 
 def _empty_sums(setup: _Setup, settings: MomentSettings) -> Joint:
-    line = (setup.directions, setup.offsets)
-    dim = setup.directions.shape[1]
-    joint: dict[str, Any] = {"base": BaseMoments(*line, setup.center, setup.shift)}
-    joint["sliced"] = SliceMoments(dim, setup.edges, setup.shift)
+    dim, used = setup.directions.shape[1], slice(settings.contractions)
+    label: dict[str, Any] = {"center": setup.center, "shift": setup.shift, "scale": setup.scale}
+    joint: dict[str, Any] = {
+        "base": BaseMoments(setup.directions, setup.offsets, **label),
+        "sliced": SliceMoments(dim, setup.edges, setup.shift),
+    }
     if settings.contractions:
-        used = (setup.directions[: settings.contractions], setup.offsets[: settings.contractions])
-        joint["contracted"] = ContractedMoments(*used, settings.orders, setup.center, setup.shift)
+        joint["contracted"] = ContractedMoments(
+            setup.directions[used], setup.offsets[used], orders=settings.orders, **label
+        )
     return Joint(joint)
 
 
@@ -266,7 +274,8 @@ def _set_up(rows: Rows, settings: MomentSettings) -> tuple[_Setup, bool, tuple[A
     if not 1e-140 < np.abs(y).max() < 1e140 and y.any():
         raise DataError(f"y holds labels of size {np.abs(y).max():.1g}, whose squares are out of range; rescale them")
     mean = x.mean(axis=0)
-    shift = np.where(np.abs(mean) > 100 * x.std(axis=0), mean, 0.0)
+    spread = x.std(axis=0)
+    shift = np.where(np.abs(mean) > FAR * spread, mean, 0.0)
     centered = x - mean
     covariance = centered.T @ centered / len(x)
     standard = looks_standard(mean, covariance, len(x))
@@ -277,8 +286,20 @@ def _set_up(rows: Rows, settings: MomentSettings) -> tuple[_Setup, bool, tuple[A
     g /= np.linalg.norm(g, axis=1, keepdims=True)
     directions = solve_triangular(whitening[1], g.T, lower=True, trans="T").T
     edges = quantile_edges(y, settings.slices)
-    setup = _Setup(edges, shift, directions, directions @ whitening[0], float(y.mean()))
+    center, scale = float(y.mean()), 2.0 ** np.frexp(y.std())[1]
+    narrow = standard or _well_scaled(spread, covariance)
+    if narrow:  # what is subtracted from float32 inputs must be float32 itself
+        shift = shift.astype(np.float32).astype(np.float64)
+    setup = _Setup(edges, shift, directions, directions @ whitening[0], center, scale, narrow)
     return setup, standard, whitening
+
+
+def _well_scaled(spread: Array, covariance: Array) -> bool:
+    """Whether single precision, in which float32 inputs would be multiplied, resolves this covariance."""
+    if not (spread.min() > 1 / LARGEST_SCALE and spread.max() < LARGEST_SCALE):
+        return False
+    least = np.linalg.eigvalsh(covariance / spread[:, None] / spread)[0]
+    return bool(least > SMALLEST_EIGENVALUE)
 
 
 def estimate_moments(rows: Rows, settings: MomentSettings, engine: Engine, fingerprint: str = "") -> Moments:
@@ -305,5 +326,6 @@ def estimate_moments(rows: Rows, settings: MomentSettings, engine: Engine, finge
         If moments are to be contracted, the inputs are not N(0, I), and their covariance is singular.
     """
     setup, standard, whitening = _set_up(rows, settings)
-    sums = engine.fold(_empty_sums(setup, settings), rows, "moments")
+    shifted = ShiftedRows(rows, setup.shift, setup.narrow)
+    sums = engine.fold(_empty_sums(setup, settings), shifted, "moments")
     return Moments(sums, settings, standard, whitening, fingerprint)

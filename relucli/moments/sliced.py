@@ -8,8 +8,6 @@ The two classical uses are sliced inverse regression (means; Li, JASA 1991) and 
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,7 +44,7 @@ class SliceMoments(Accumulator):
     edges : ndarray, shape (H - 1,)
         Increasing; empty for one slice that holds all rows.
     shift : ndarray, shape (d,)
-        Subtracted from the inputs before they are squared, so that means far from zero cost no accuracy.
+        Subtracted from the inputs, so that means far from zero cost no accuracy: blocks bring what is left.
 
     Attributes
     ----------
@@ -67,19 +65,19 @@ class SliceMoments(Accumulator):
 
     def scratch(self, rows: int) -> int:
         """Bytes of the sorted copy of a block and of its product."""
-        return 8 * (rows * (self.dim + 2) + self.dim * self.dim)
+        return 8 * (rows * (self.dim + 3) + self.dim * self.dim)
 
     def update(self, block: Block) -> None:
         """Add a block: each row to its slice, so that all slices together cost one Gram matrix."""
+        slices = len(self.edges) + 1
         label = np.searchsorted(self.edges, block.y, side="right")
-        order = np.argsort(label, kind="stable")
-        x = block.x[order].astype(np.float64, copy=False)
-        if self.shift.any():
-            x -= self.shift
-        bounds = np.searchsorted(label[order], np.arange(len(self.edges) + 2))
-        for h, (a, b) in enumerate(pairwise(bounds)):
-            rows = x[a:b]
-            self.sums["count"][h] += b - a
-            self.sums["x"][h] += rows.sum(axis=0)
+        order = np.argsort(label.astype(np.min_scalar_type(slices)), kind="stable")
+        x = np.take(block.x, order, axis=0)
+        count = np.bincount(label, minlength=slices)
+        stops = np.cumsum(count)
+        for h in np.flatnonzero(count):
+            rows = x[stops[h] - count[h] : stops[h]]
+            self.sums["x"][h] += np.ones(len(rows), x.dtype) @ rows
             self.sums["xx"][h] += rows.T @ rows
-        self.sums["y"] += np.bincount(label, weights=block.y, minlength=len(self.edges) + 1)
+        self.sums["count"] += count
+        self.sums["y"] += np.bincount(label, weights=block.y, minlength=slices)

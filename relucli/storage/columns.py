@@ -13,7 +13,7 @@ from relucli.errors import DataError, printable
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span
 
-__all__ = ["FiniteRows", "block_dtype", "check_columns", "check_finite", "first_unreadable", "read_column"]
+__all__ = ["FiniteRows", "block_dtype", "check_columns", "check_finite", "first_unreadable", "read_column", "squares"]
 
 FINGERPRINT_ROWS = 32
 
@@ -97,6 +97,13 @@ def first_unreadable(data: Any, span: Span) -> Span:
     return span
 
 
+def squares(column: Floats) -> float:
+    """Sum of the squares, in the dtype of the numbers; infinite or NaN if it overflows or one of them is."""
+    flat = column.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.dot(flat, flat))
+
+
 def check_finite(prefix: str, names: tuple[str, str], block: Block) -> None:
     """Refuse NaN and infinity, and name the first row that has one.
 
@@ -108,10 +115,9 @@ def check_finite(prefix: str, names: tuple[str, str], block: Block) -> None:
         Its start counts the rows of the file.
     """
     columns = tuple(zip(names, (block.x, block.y), strict=True))
-    with np.errstate(over="ignore", invalid="ignore"):
-        if all(np.isfinite(column.sum()) for _, column in columns):
-            return
-    # A sum of finite numbers may overflow: only the search can tell.
+    if all(np.isfinite(squares(column)) for _, column in columns):
+        return
+    # A sum of squares of finite numbers may overflow: only the search can tell.
     bad = {name: np.argwhere(~np.isfinite(column)) for name, column in columns}
     first = min(((int(found[0, 0]), i) for i, found in enumerate(bad.values()) if len(found)), default=None)
     if first is None:

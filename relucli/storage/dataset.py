@@ -23,6 +23,7 @@ from relucli.storage.columns import (
     check_finite,
     first_unreadable,
     read_column,
+    squares,
 )
 from relucli.storage.hdf5 import find_dataset, open_file, reading
 from relucli.storage.schema import DATASET, INPUTS, LABELS, StrPath, is_ours
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["DatasetWriter", "MemoryRows", "StoredRows", "open_dataset", "pilot", "shard_paths"]
 
 Floats = NDArray[Any]
+
+LARGEST_SQUARES = 1e30
 
 
 @dataclass(frozen=True)
@@ -242,16 +245,24 @@ class ShiftedRows:
         The rows.
     shift : ndarray, shape (d,)
         What to subtract.
+    narrow : bool
+        Whether blocks of float32 may stay so, for sums that need no more digits; those with inputs so large that
+        their squares could overflow become float64 even then.
     """
 
-    def __init__(self, rows: Rows, shift: NDArray[np.float64]) -> None:
-        self.rows, self.shift = rows, shift
+    def __init__(self, rows: Rows, shift: NDArray[np.float64], narrow: bool = False) -> None:
+        self.rows, self.shift, self.narrow = rows, shift, narrow
         self.samples, self.dim, self.row_bytes = rows.samples, rows.dim, rows.row_bytes
 
     def block(self, span: Span) -> Block:
-        """The rows of a span, in float64."""
+        """The rows of a span, in float64 unless they may be narrow."""
         block = self.rows.block(span)
-        return Block(block.x - self.shift, block.y, block.start)
+        x = block.x
+        if x.dtype != np.float64 and not (self.narrow and squares(x) < LARGEST_SQUARES):
+            x = x.astype(np.float64)
+        if self.shift.any():
+            x = x - self.shift.astype(x.dtype)
+        return Block(x, block.y, block.start)
 
 
 def open_dataset(paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, labels: str = LABELS) -> StoredRows:

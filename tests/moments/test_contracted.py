@@ -71,7 +71,7 @@ def moments_of(x, y, g, orders, mean, root, center=0.0, shift=None):
     }
     sums = Joint(parts).fresh()
     for i in range(0, len(y), 5000):
-        sums.update(Block(x[i : i + 5000], y[i : i + 5000], i))
+        sums.update(Block(x[i : i + 5000] - shift, y[i : i + 5000], i))
     return Moments(sums, MomentSettings(orders, len(g)), False, (mean, root), "")
 
 

@@ -22,13 +22,39 @@ def taken(x, y, engine=None, **settings):
     return estimate_moments(MemoryRows(x, y), MomentSettings(**settings), engine or Engine(), "abc")
 
 
+@pytest.mark.parametrize(("mean", "factor"), [(0.0, 1.0), (1e3, 1.0), (0.0, 1e-12), (0.0, 1e15), (0.0, 1e25)])
+@pytest.mark.parametrize("label", [1.0, 1e-100, 1e100])
+def test_moments_of_float32_are_those_of_float64_to_single_precision(mean, factor, label):
+    rng = np.random.default_rng(8)
+    x = ((rng.standard_normal((5000, 4)) + mean) * factor).astype(np.float32)
+    y = label * (np.abs(x[:, 0] / factor - mean) + rng.standard_normal(5000))
+    narrow, wide = (taken(rows, y, contractions=2, slices=4) for rows in (x, x.astype(float)))
+    for name, total in wide.sums.sums.items():
+        # Each product is rounded by half a unit, and a sum of n of them by less than n: in the worst case, all alike.
+        reach = np.abs(total).max() + np.sqrt(5000 * np.abs(total).max()) * (name != "base/y")
+        assert np.abs(narrow.sums.sums[name] - total).max() <= 64 * np.finfo(np.float32).eps * reach, name
+    assert np.isfinite(narrow.contracted(6)).all()
+
+
+def test_a_wild_row_among_float32_inputs_or_labels_overflows_nothing():
+    rng = np.random.default_rng(9)
+    x, y = rng.standard_normal((80_000, 3)).astype(np.float32), rng.standard_normal(80_000)
+    wild_x, wild_y = x.copy(), y.copy()
+    wild_x[70_000] = 3e30
+    wild_y[70_000] = 1e60
+    with np.errstate(all="raise"):
+        for inputs, labels in ((wild_x, y), (x, wild_y)):
+            sums = taken(inputs, labels, contractions=2, slices=4).sums.sums
+            assert all(np.isfinite(total).all() for total in sums.values())
+
+
 def test_base_sums_are_those_of_a_loop_over_rows():
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((9, 3)), rng.standard_normal(9)
     g, offsets, shift = rng.standard_normal((2, 3)), np.array([0.5, -1.0]), np.array([1.0, 0.0, -2.0])
     base = BaseMoments(g, offsets, 0.4, shift)
-    base.update(Block(x[:5], y[:5], 0))
-    base.update(Block(x[5:], y[5:], 5))
+    base.update(Block(x[:5] - shift, y[:5], 0))
+    base.update(Block(x[5:] - shift, y[5:], 5))
     z, label = x @ g.T - offsets, y - 0.4
     np.testing.assert_allclose(base.sums["y"], [9, sum(label), sum(label**2)], rtol=1e-13)
     np.testing.assert_allclose(base.sums["yx"], sum(t * (row - shift) for t, row in zip(label, x, strict=True)))
