@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
 from relucli.learning.loss import SQUARED, Loss
-from relucli.learning.student import Quadratic, Student, normal_equations
+from relucli.learning.student import Quadratic, Slope, Student, normal_equations
 
-__all__ = ["Evaluate", "Fit", "descend", "fitted"]
+__all__ = ["Evaluate", "Fit", "Outcome", "descend", "fitted"]
 
 SMALLEST_DAMPING = 1e-13
 REJECTIONS = 14
@@ -20,15 +20,15 @@ KEPT = (0.5, 1.6)
 
 
 @dataclass(frozen=True)
-class Fit:
+class Outcome:
     """Where a descent ended.
 
     Attributes
     ----------
     student : Student
         The student of least loss.
-    quadratic : Quadratic
-        Its normal equations; their matrix may be that of a student close by.
+    quadratic : Slope
+        Its loss and gradient.
     history : tuple of float
         Mean squared residual at each accepted step, the start first.
     converged : bool
@@ -36,7 +36,7 @@ class Fit:
     """
 
     student: Student
-    quadratic: Quadratic
+    quadratic: Slope
     history: tuple[float, ...]
     converged: bool
 
@@ -44,6 +44,19 @@ class Fit:
     def mse(self) -> float:
         """Mean squared residual."""
         return self.quadratic.loss / self.quadratic.samples
+
+
+@dataclass(frozen=True)
+class Fit(Outcome):
+    """Where a descent with normal matrices ended.
+
+    Attributes
+    ----------
+    quadratic : Quadratic
+        The normal equations of the student; their matrix may be that of a student close by.
+    """
+
+    quadratic: Quadratic
 
 
 def _step(quadratic: Quadratic, damping: float) -> NDArray[np.float64] | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.descent import Fit
+from relucli.learning.descent import Outcome
 from relucli.learning.loss import Loss
 from relucli.learning.subspace import Subspace, dependence
 from relucli.learning.uncertainty import StandardErrors
@@ -58,7 +58,7 @@ def diagnose(
     y: Array,
     moments: Moments,
     span: Subspace,
-    fit: Fit,
+    fit: Outcome,
     network: ReluNetwork,
     errors: StandardErrors,
     loss: Loss,
@@ -72,7 +72,7 @@ def diagnose(
         A pilot of the rows.
     moments : Moments
     span : Subspace
-    fit : Fit
+    fit : Outcome
         Of all rows.
     network : ReluNetwork
         What was fitted.
@@ -152,7 +152,7 @@ def _residual(x: Array, residual: Array, loss: Loss, moments: Moments, whiten: b
     return found
 
 
-def _identifiability(fit: Fit, network: ReluNetwork, errors: StandardErrors) -> list[Finding]:
+def _identifiability(fit: Outcome, network: ReluNetwork, errors: StandardErrors) -> list[Finding]:
     """Neurons that the data hardly tell apart, or from nothing, and functions that have several networks."""
     found = []
     per = fit.quadratic.samples / max(1, fit.student.parameters)

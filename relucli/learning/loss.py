@@ -62,8 +62,14 @@ class Loss:
         inner = np.minimum(size, self.delta)
         return np.asarray(inner * (2 * size - inner))
 
+    def total(self, residual: Array) -> float:
+        """The loss of all residuals together."""
+        return float(self.values(residual).sum() if self.robust else residual @ residual)
+
     def weights(self, residual: Array) -> Array:
         """psi(r) / r, with which least squares has the same gradient, and a normal matrix that bounds the Hessian."""
+        if not self.robust:
+            return np.ones_like(residual)
         size = np.abs(residual)
         return np.where(size > self.reject, 0.0, self.delta / np.maximum(size, self.delta))
 

@@ -10,7 +10,7 @@ from scipy.stats import t as student_t
 from scipy.stats import wilcoxon
 
 from relucli.errors import DataError, UsageError
-from relucli.learning.descent import Fit
+from relucli.learning.descent import Outcome
 from relucli.learning.diagnose import Finding, diagnose
 from relucli.learning.discover import width
 from relucli.learning.loss import EFFICIENT, GROSS, SQUARED, Loss, robust_scale
@@ -18,10 +18,12 @@ from relucli.learning.options import LearnOptions
 from relucli.learning.polish import polish, to_network
 from relucli.learning.search import HELD_OUT, best_selection
 from relucli.learning.select import Model, Selection
+from relucli.learning.structured import Metric, streamed_polish
 from relucli.learning.student import augmented
 from relucli.learning.subspace import Subspace, estimate_subspace
 from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
+from relucli.moments.whitening import cholesky_root
 from relucli.network import ReluNetwork
 from relucli.storage.dataset import ShiftedRows, pilot
 from relucli.streaming.executors import one_blas_thread
@@ -38,6 +40,8 @@ ERROR_ROWS = 50
 CANCELLING = 1e6
 ROBUST_ROUNDS = 4
 FALLING = 0.9
+STREAMED = 2
+RESOLVED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Learned:
         Share of the label variance explained on the rows used; with a robust loss, of the loss about the mean label.
     samples, passes : int
         Rows, and passes over all of them.
-    fit : Fit
+    fit : Outcome
         Of all rows.
     findings : tuple of Finding
         What each stage saw.
@@ -73,7 +77,7 @@ class Learned:
     r2: float
     samples: int
     passes: int
-    fit: Fit
+    fit: Outcome
     findings: tuple[Finding, ...]
 
 
@@ -181,11 +185,23 @@ def _check_size(most: int, dim: int, options: LearnOptions, engine: Engine) -> N
         )
 
 
-def _same_labels(moments: Moments, fit: Fit) -> None:
+def _same_labels(moments: Moments, fit: Outcome) -> None:
     """The labels that were fitted must be those that the moments were taken of."""
     energy = moments.label_energy
     if abs(fit.quadratic.energy - energy) > 1e-9 * energy:
         raise DataError("the labels are not those that the moments were taken of; take the moments again")
+
+
+def _metric(moments: Moments, shift: Array) -> Metric:
+    """Mean and covariance of the inputs less a shift, as far as the moments know them."""
+    if moments.standard:
+        return Metric.standard(moments.dim)
+    mean, covariance = moments.mean - shift, moments.covariance
+    try:
+        return Metric(mean, cholesky_root(mean, covariance, moments.samples))
+    except DataError:  # dependent columns: the polish finds its way by the columns' scales
+        scale = np.sqrt(np.diag(covariance))
+        return Metric(mean, np.where(scale > 0, scale, 1.0))
 
 
 def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None = None) -> Learned:
@@ -248,8 +264,20 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
         selection, used, loss = best_selection(x, y, span, most, options, local), y, SQUARED
     _supported(selection, used, span, rows, options)
     # 4. polish on all rows, and what can be said of the answer
-    near = None if loss.robust else selection.fit
-    fit = polish(centered, selection.fit.student, options.bias, engine, loss=loss, tolerance=3e-3, near=near)
+    fit: Outcome
+    if rows.samples > STREAMED * len(y):
+        fit, _ = streamed_polish(
+            centered,
+            selection.fit.student,
+            options.bias,
+            engine,
+            _metric(moments, shift),
+            loss=loss,
+            narrow=selection.fit.mse > RESOLVED * variance,
+        )
+    else:
+        near = None if loss.robust else selection.fit
+        fit = polish(centered, selection.fit.student, options.bias, engine, loss=loss, tolerance=3e-3, near=near)
     _same_labels(moments, fit)
     network = to_network(fit.student, options.bias, shift)
     step = max(1, len(y) // (ERROR_ROWS * max(1, fit.student.parameters)))

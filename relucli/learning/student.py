@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from relucli.learning.loss import SQUARED, Loss
 from relucli.streaming.accumulator import Accumulator, Block
 
-__all__ = ["NormalAccumulator", "Quadratic", "Student", "augmented", "normal_equations", "weighted_gram"]
+__all__ = ["NormalAccumulator", "Quadratic", "Slope", "Student", "augmented", "normal_equations", "weighted_gram"]
 
 Array = NDArray[np.float64]
 
@@ -29,9 +30,9 @@ ROUNDING = 1e-28
 """Share of the labels' energy below which a sum of squared residuals is rounding error."""
 
 
-def augmented(x: Array, bias: bool) -> Array:
+def augmented(x: NDArray[Any], bias: bool) -> NDArray[Any]:
     """The inputs, with a column of ones if there are biases."""
-    return np.column_stack([x, np.ones(len(x))]) if bias else x
+    return np.column_stack([x, np.ones(len(x), x.dtype)]) if bias else x
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ class Student:
 
 
 @dataclass(frozen=True)
-class Quadratic:
-    """The sum of squared residuals, to second order about a student (Gauss-Newton).
+class Slope:
+    """The sum of squared residuals at a student, and its gradient.
 
     With a robust loss each row counts by its weight psi(r) / r.
 
@@ -112,22 +113,16 @@ class Quadratic:
         sum_n (y_n - f(x_n))^2.
     gradient : ndarray, shape (q,)
         F^T (y - f), minus half the gradient of the loss.
-    normal : ndarray, shape (q, q)
-        F^T F, here or, if it is not ``fresh``, at a student close by.
     energy : float
         sum_n y_n^2.
     samples : int
         Number of rows.
-    fresh : bool
-        Whether ``normal`` was taken at this student.
     """
 
     loss: float
     gradient: Array
-    normal: Array
     energy: float
     samples: int
-    fresh: bool = True
 
     @property
     def noise_variance(self) -> float:
@@ -138,6 +133,22 @@ class Quadratic:
     def exact(self) -> bool:
         """Whether the residual is at the rounding level of float64 labels, with rows to spare: no interpolation."""
         return self.samples > len(self.gradient) + SPARE_ROWS and self.loss <= ROUNDING * self.energy
+
+
+@dataclass(frozen=True)
+class Quadratic(Slope):
+    """The sum of squared residuals, to second order about a student (Gauss-Newton).
+
+    Attributes
+    ----------
+    normal : ndarray, shape (q, q)
+        F^T F, here or, if it is not ``fresh``, at a student close by.
+    fresh : bool
+        Whether ``normal`` was taken at this student.
+    """
+
+    normal: Array
+    fresh: bool = True
 
 
 def _forward(x: Array, y: Array, student: Student) -> tuple[Array, Array]:
@@ -156,10 +167,6 @@ def _features(x: Array, signed: Array, student: Student) -> Array:
     return features
 
 
-def _value(residual: Array, pull: Array, loss: Loss) -> float:
-    return float(residual @ residual) if pull is residual else float(loss.values(residual).sum())
-
-
 def _tile(x: Array, y: Array, student: Student, loss: Loss, normal: Array) -> tuple[float, Array]:
     """Loss and gradient over a few rows, ``x`` (p, n) transposed so that rows run fastest; adds F^T F to ``normal``."""
     residual, signed = _forward(x, y, student)
@@ -169,7 +176,7 @@ def _tile(x: Array, y: Array, student: Student, loss: Loss, normal: Array) -> tu
     if loss.robust:
         features *= np.sqrt(loss.weights(residual))
     normal += features @ features.T
-    return _value(residual, pull, loss), gradient
+    return loss.total(residual), gradient
 
 
 def _slope(x: Array, y: Array, student: Student, loss: Loss) -> tuple[float, Array]:
@@ -179,7 +186,7 @@ def _slope(x: Array, y: Array, student: Student, loss: Loss) -> tuple[float, Arr
     residual = y - (z * signed).sum(axis=1) - x @ student.linear
     pull = loss.pull(residual)
     gradient = np.append((signed * pull[:, None]).T @ x, (pull @ x)[student.free])
-    return _value(residual, pull, loss), gradient
+    return loss.total(residual), gradient
 
 
 def _tiles(x: Array, y: Array, parameters: int) -> Iterator[tuple[Array, Array]]:
@@ -220,13 +227,13 @@ def normal_equations(
     """
     q, energy = student.parameters, float(y @ y)
     if stale is not None:
-        return Quadratic(*_slope(x, y, student, loss), stale, energy, len(y), False)
+        return Quadratic(*_slope(x, y, student, loss), energy, len(y), stale, False)
     value, gradient, normal = 0.0, np.zeros(q), np.zeros((q, q))
     for rows, labels in _tiles(x, y, q):
         terms = _tile(rows, labels, student, loss, normal)
         value += terms[0]
         gradient += terms[1]
-    return Quadratic(value, gradient, normal, energy, len(y), True)
+    return Quadratic(value, gradient, energy, len(y), normal, True)
 
 
 class NormalAccumulator(Accumulator):
@@ -278,4 +285,4 @@ class NormalAccumulator(Accumulator):
         """The folded normal equations."""
         s, fresh = self.sums, self.stale is None
         normal = s["normal"] if self.stale is None else self.stale
-        return Quadratic(float(s["loss"]), s["gradient"], normal, float(s["energy"]), int(s["count"]), fresh)
+        return Quadratic(float(s["loss"]), s["gradient"], float(s["energy"]), int(s["count"]), normal, fresh)

@@ -98,6 +98,6 @@ def test_an_antipodal_pair_keeps_its_linear_part():
 
 
 def test_tolerated_rise_is_in_noise_variances():
-    fit = Fit(None, Quadratic(20.0, np.zeros(2), np.eye(2), 1.0, 12), (), True)
+    fit = Fit(None, Quadratic(20.0, np.zeros(2), 1.0, 12, np.eye(2)), (), True)
     assert tolerated_rise(fit, 2) == pytest.approx(2 * (2 + 8))
     assert tolerated_rise(fit, 50) == pytest.approx(2 * 100)

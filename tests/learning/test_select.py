@@ -15,7 +15,7 @@ def fits(*neurons, linear=(), p=3, losses=()):
     free = {m: np.arange(p) if m in linear else np.empty(0, dtype=int) for m in neurons}
     student = {m: Student(np.ones((m, p)), np.ones(m), np.zeros(p), free[m]) for m in neurons}
     loss = dict.fromkeys(neurons, 9.0) | dict(losses)
-    return {m: Fit(student[m], Quadratic(loss[m], np.zeros(1), np.eye(1), 1e4, 9), (), True) for m in neurons}
+    return {m: Fit(student[m], Quadratic(loss[m], np.zeros(1), 1e4, 9, np.eye(1)), (), True) for m in neurons}
 
 
 def test_the_smallest_model_within_one_standard_error_is_taken():
@@ -43,7 +43,7 @@ def path(*losses, n=1000, p=3):
     for m, loss in enumerate(losses, start=1):
         student = Student(np.ones((m, p)), np.ones(m), np.zeros(p), np.arange(p))
         q = m * p + p
-        fits[m] = Fit(student, Quadratic(loss, np.zeros(q), np.eye(q), 1e4, n), (), True)
+        fits[m] = Fit(student, Quadratic(loss, np.zeros(q), 1e4, n, np.eye(q)), (), True)
     return fits
 
 
@@ -72,7 +72,7 @@ def test_rows_are_held_out_at_even_distances_and_none_is_lost(every):
 
 
 def selection(squares, loss=1.0, exact=False):
-    fit = Fit(None, Quadratic(loss, np.zeros(1), np.eye(1), 1.0, 9), (), True)
+    fit = Fit(None, Quadratic(loss, np.zeros(1), 1.0, 9, np.eye(1)), (), True)
     return Selection(fit, (), np.asarray(squares, dtype=float), exact)
 
 

@@ -124,10 +124,10 @@ def test_accumulator_is_the_normal_equations_of_all_rows(bias):
 
 
 def test_noise_variance_is_the_loss_per_degree_of_freedom():
-    assert Quadratic(12.0, np.zeros(4), np.eye(4), 1.0, 10).noise_variance == 2.0
-    assert Quadratic(12.0, np.zeros(4), np.eye(4), 1.0, 3).noise_variance == 12.0
-    assert Quadratic(1e-28, np.zeros(1), np.eye(1), 1.0, 9).exact
-    assert not Quadratic(1e-27, np.zeros(1), np.eye(1), 1.0, 9).exact
+    assert Quadratic(12.0, np.zeros(4), 1.0, 10, np.eye(4)).noise_variance == 2.0
+    assert Quadratic(12.0, np.zeros(4), 1.0, 3, np.eye(4)).noise_variance == 12.0
+    assert Quadratic(1e-28, np.zeros(1), 1.0, 9, np.eye(1)).exact
+    assert not Quadratic(1e-27, np.zeros(1), 1.0, 9, np.eye(1)).exact
 
 
 @given(seeds, st.integers(0, 6), st.integers(1, 5), st.data())

@@ -1,0 +1,305 @@
+"""Polishing without the normal matrix: passes that sum the gradient, and what Gaussian inputs say of the rest.
+
+With B spanning the neurons and x = C t + e, t = B^T x, e is independent of t for Gaussian inputs.  The normal matrix
+E[s_j D_j s_l D_l x x^T] then is
+
+    C T_jl C^T + P_jl Cov(e),      T_jl = E[s_j D_j s_l D_l t t^T],      P_jl = E[s_j D_j s_l D_l],
+
+a small block on the span and one number for each pair of neurons off it: to solve with it costs no more than a
+gradient, at any d.  T and P are summed over the rows with the gradient.  For other inputs it is a preconditioner; the
+curvature
+seen between passes corrects it (limited-memory BFGS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
+
+from relucli.learning.descent import Outcome
+from relucli.learning.loss import SQUARED, Loss
+from relucli.learning.student import Slope, Student, augmented
+from relucli.storage.dataset import ShiftedRows
+from relucli.streaming.accumulator import Accumulator, Block
+from relucli.streaming.fold import Engine, Rows
+
+__all__ = ["Metric", "StructuredNormal", "frame_of", "streamed_polish"]
+
+Array = NDArray[np.float64]
+
+INDEPENDENT = 1e-9
+SINGULAR = 1e-13
+MEMORY = 8
+HALVINGS = 8
+SUFFICIENT = 1e-4
+NORMAL_ROWS = 500_000
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Mean and covariance of the inputs.
+
+    Attributes
+    ----------
+    mean : ndarray, shape (d,)
+    root : ndarray, shape (d,) or (d, d)
+        Standard deviations of independent columns, or the lower Cholesky factor of the covariance.
+    """
+
+    mean: Array
+    root: Array
+
+    @classmethod
+    def standard(cls, dim: int) -> Metric:
+        """Of N(0, I)."""
+        return cls(np.zeros(dim), np.ones(dim))
+
+    def white(self, directions: Array) -> Array:
+        """root^T times directions (d, r): the same directions for whitened inputs."""
+        return np.asarray(self.root[:, None] * directions if self.root.ndim == 1 else self.root.T @ directions)
+
+    def raw(self, directions: Array) -> Array:
+        """root^-T times directions (d, r): the way back from `white`."""
+        if self.root.ndim == 1:
+            return np.asarray(directions / self.root[:, None])
+        return np.asarray(solve_triangular(self.root, directions, lower=True, trans="T"))
+
+    def solve(self, vectors: Array) -> Array:
+        """Inverse covariance times vectors (d, r)."""
+        if self.root.ndim == 1:
+            return np.asarray(vectors / self.root[:, None] ** 2)
+        return self.raw(solve_triangular(self.root, vectors, lower=True))
+
+
+def frame_of(student: Student, bias: bool, metric: Metric) -> Array:
+    """Columns B (p, r) that span the neurons, the linear part, the mean and the constant, with B^T Cov B = I."""
+    p = student.beta.shape[1]
+    d = p - bias
+    vectors = metric.white(np.vstack([student.beta[:, :d], student.linear[None, :d]]).T)
+    if metric.mean.any():
+        vectors = np.column_stack([vectors, metric.white(metric.solve(metric.mean[:, None]))])
+    # Each vector has its say, whatever its length.
+    lengths = np.linalg.norm(vectors, axis=0)
+    turned, sizes, _ = np.linalg.svd(vectors[:, lengths > 0] / lengths[lengths > 0], full_matrices=False)
+    turned = turned[:, sizes > INDEPENDENT]
+    frame = np.zeros((p, turned.shape[1] + bias))
+    frame[:d, : turned.shape[1]] = metric.raw(turned)
+    if bias:
+        frame[d, -1] = 1.0
+    return frame
+
+
+def _inverse(matrix: Array) -> Array:
+    """Of a symmetric matrix with its diagonal scaled to one; its null space is left out."""
+    scale = 1 / np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
+    scale[np.diag(matrix) <= 0] = 0.0
+    return np.asarray(
+        np.linalg.pinv(matrix * scale[:, None] * scale, rcond=SINGULAR, hermitian=True) * scale[:, None] * scale
+    )
+
+
+@dataclass(frozen=True)
+class StructuredNormal:
+    """The normal matrix, as a block on the span and a matrix of pairs off it.
+
+    Attributes
+    ----------
+    student : Student
+    frame : ndarray, shape (p, r)
+        B, orthonormal in the metric.
+    block : ndarray
+        T, over the features s_j D_j t, then those of the linear part: all of t if it is free, 1 for an offset.
+    pairs : ndarray
+        P, over the neurons and the linear part if that is free.
+    metric : Metric
+    bias : bool
+    """
+
+    student: Student
+    frame: Array
+    block: Array
+    pairs: Array
+    metric: Metric
+    bias: bool
+
+    def _metric_solve(self, vectors: Array) -> Array:
+        d = len(self.frame) - self.bias
+        return np.vstack([self.metric.solve(vectors[:d]), vectors[d:]])
+
+    def solve(self, gradient: Array) -> Array:
+        """The inverse times a vector of parameters (q,)."""
+        (m, p), r, whole = self.student.beta.shape, self.frame.shape[1], len(self.student.free) == self.frame.shape[0]
+        rows = gradient[: (m + whole) * p].reshape(m + whole, p)
+        onto = np.append((rows @ self.frame).ravel(), gradient[(m + whole) * p :])
+        along = _inverse(self.block) @ onto
+        step = along[: (m + whole) * r].reshape(m + whole, r) @ self.frame.T
+        if r < p:
+            off = self._metric_solve(rows.T).T - (rows @ self.frame) @ self.frame.T
+            step += _inverse(self.pairs) @ off
+        return np.append(step.ravel(), along[(m + whole) * r :])
+
+
+class StructuredAccumulator(Accumulator):
+    """Loss, gradient, and the two parts of the normal matrix.
+
+    Parameters
+    ----------
+    student : Student
+    frame : ndarray, shape (p, r)
+    bias : bool
+    loss : Loss
+    thinning : int
+        One row in so many is taken for the normal matrix.
+    """
+
+    def __init__(self, student: Student, frame: Array, bias: bool, loss: Loss, thinning: int = 1) -> None:
+        p = student.beta.shape[1]
+        if len(student.free) not in (0, int(bias), p):
+            raise ValueError("the linear part must be free, fixed, or fixed but for the offset")
+        self.student, self.frame, self.bias, self.loss = student, frame, bias, loss
+        self.thinning = thinning
+        self.whole = len(student.free) == p
+        self.offset = not self.whole and len(student.free) == 1
+        self.sums = {name: np.zeros(shape) for name, shape in self.shapes().items()}
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every sum."""
+        m, r = self.student.neurons + self.whole, self.frame.shape[1]
+        features = m * r + self.offset
+        shapes: dict[str, tuple[int, ...]] = {"loss": (), "energy": (), "count": ()}
+        shapes |= {"gradient": (self.student.parameters,)}
+        return shapes | {"block": (features, features), "pairs": (m, m)}
+
+    def scratch(self, rows: int) -> int:
+        """Bytes of the inputs in float64, of what they are multiplied by, and of the features of a tile."""
+        p, r = self.frame.shape
+        features = (self.student.neurons + 1) * r + 1
+        return int(8 * (rows * (2 * p + r + 6 * self.student.neurons + 8) + 2 * rows * features + 2 * features**2))
+
+    def update(self, block: Block) -> None:
+        """Add a block, multiplied in the dtype that it brings."""
+        student, m = self.student, self.student.neurons
+        x = augmented(block.x, self.bias)
+        onto = np.vstack([student.beta, student.linear[None], self.frame.T]).T.astype(x.dtype)
+        seen = (x @ onto).astype(np.float64, copy=False)
+        signed = (seen[:, :m] > 0) * student.signs
+        residual = block.y - (seen[:, :m] * signed).sum(axis=1) - seen[:, m]
+        pull = self.loss.pull(residual)
+        active = np.column_stack([signed, np.ones(len(x))]) if self.whole else signed
+        gradient = (active * pull[:, None]).T.astype(x.dtype, copy=False) @ x
+        s = self.sums
+        s["loss"] += self.loss.total(residual)
+        s["energy"] += block.y @ block.y
+        s["count"] += len(x)
+        s["gradient"] += np.append(gradient.ravel(), [pull.sum()] if self.offset else [])
+        # The normal matrix, from a share of the rows; of each, as much as its robust weight.
+        rows = slice(None, None, self.thinning)
+        roots = np.sqrt(self.loss.weights(residual[rows]) * (len(x) / len(residual[rows])))
+        counted, span = active[rows] * roots[:, None], seen[rows, m + 1 :]
+        features = (counted[:, :, None] * span[:, None, :]).reshape(len(span), -1)
+        if self.offset:
+            features = np.column_stack([features, roots])
+        s["pairs"] += counted.T @ counted
+        s["block"] += features.T @ features
+
+    def slope(self, metric: Metric) -> tuple[Slope, StructuredNormal]:
+        """The folded loss and gradient, and the normal matrix."""
+        s = self.sums
+        slope = Slope(float(s["loss"]), s["gradient"], float(s["energy"]), int(s["count"]))
+        return slope, StructuredNormal(self.student, self.frame, s["block"], s["pairs"], metric, self.bias)
+
+
+def _direction(slope: Slope, normal: StructuredNormal, pairs: list[tuple[Array, Array]]) -> Array:
+    """The step of limited-memory BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4)."""
+    q, shares = slope.gradient.copy(), []
+    for moved, change in reversed(pairs):
+        share = (moved @ q) / (moved @ change)
+        q -= share * change
+        shares.append(share)
+    step = normal.solve(q)
+    for (moved, change), share in zip(pairs, reversed(shares), strict=True):
+        step += (share - (change @ step) / (moved @ change)) * moved
+    return step
+
+
+Evaluate = Callable[[Student], tuple[Slope, StructuredNormal]]
+
+
+def _descend(evaluate: Evaluate, student: Student, steps: int, tolerance: float) -> tuple[Outcome, StructuredNormal]:
+    current, normal = evaluate(student)
+    history, pairs, converged = [current.loss / current.samples], list[tuple[Array, Array]](), False
+    while len(history) <= steps:
+        step = _direction(current, normal, pairs)
+        promise = float(step @ current.gradient)
+        enough = tolerance * student.parameters * current.noise_variance
+        converged = current.exact or promise <= enough
+        if converged:
+            break
+        length = 1.0
+        for _ in range(HALVINGS):
+            trial = student.moved(length * step)
+            moved, its_normal = evaluate(trial)
+            if moved.loss <= current.loss - SUFFICIENT * length * promise:
+                break
+            # The parabola through both losses and the slope has its minimum here.
+            rise = moved.loss - current.loss + 2 * length * promise
+            length *= min(0.5, max(0.1, length * promise / rise)) if rise > 0 else 0.5
+        else:
+            break
+        change = current.gradient - moved.gradient
+        if length * (step @ change) > 1e-3 * length**2 * promise:
+            pairs = [*pairs[1 - MEMORY :], (length * step, change)]
+        student, current, normal = trial, moved, its_normal
+        history.append(current.loss / current.samples)
+    return Outcome(student, current, tuple(history), converged), normal
+
+
+def streamed_polish(
+    rows: Rows,
+    student: Student,
+    bias: bool,
+    engine: Engine,
+    metric: Metric,
+    *,
+    loss: Loss = SQUARED,
+    narrow: bool = False,
+    steps: int = 40,
+    tolerance: float = 3e-3,
+) -> tuple[Outcome, StructuredNormal]:
+    """Fit a student to all rows from a start close by, a pass for each step, in memory linear in the parameters.
+
+    Parameters
+    ----------
+    rows : Rows
+    student : Student
+        Where to start, with a linear part that is free, fixed, or fixed but for the offset.
+    bias : bool
+    engine : Engine
+        Runs the passes.
+    metric : Metric
+        Of the inputs.
+    loss : Loss
+    narrow : bool
+        Whether float32 inputs may be multiplied as such: the residual must be far larger than their rounding.
+    steps : int
+        Largest number of steps.
+    tolerance : float
+        Decrease of the loss that a step must promise for each parameter, in units of the noise variance.
+
+    Returns
+    -------
+    Outcome, StructuredNormal
+        The fit, and the normal matrix there.
+    """
+
+    thinning, seen = max(1, rows.samples // NORMAL_ROWS), ShiftedRows(rows, np.zeros(rows.dim), narrow)
+
+    def evaluate(moved: Student) -> tuple[Slope, StructuredNormal]:
+        empty = StructuredAccumulator(moved, frame_of(moved, bias, metric), bias, loss, thinning)
+        return engine.fold(empty, seen, "polish").slope(metric)
+
+    return _descend(evaluate, student, steps, tolerance)
