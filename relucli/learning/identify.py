@@ -17,7 +17,8 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.descent import Fit
+from relucli.learning.descent import Outcome
+from relucli.learning.structured import StructuredNormal
 from relucli.learning.student import Student
 
 __all__ = ["orientations", "tied", "tolerated_rise"]
@@ -51,17 +52,21 @@ def orientations(beta: Array, signs: Array, linear: Array) -> list[NDArray[np.bo
         mask[int(np.argmin(sizes))] ^= True
 
 
-def tied(fit: Fit, pinned: NDArray[np.intp], free: NDArray[np.intp]) -> tuple[Student, float]:
+def tied(student: Student, normal: StructuredNormal, bias: bool) -> tuple[Student, float]:
     """The student with every neuron turned so that no linear part is left, moved to where that holds exactly.
+
+    With weights a = (s_j for the turned, 0 for the others, 1 for v), v_F = sum a_j theta_j over theta = (beta, v), and
+    of the covariance B T^-1 B^T + P^-1 K the weights leave B Q B^T + c K, K = S^-1 - B B^T: the span, where
+    Q = a^T T^-1 a, and what is off it, where c = a^T P^-1 a, are apart.
 
     Parameters
     ----------
-    fit : Fit
+    student : Student
         A fit with a free linear part.
-    pinned : ndarray of int
-        Components of the linear part that must vanish.
-    free : ndarray of int
-        Components that stay free (the offset).
+    normal : StructuredNormal
+        Its normal matrix.
+    bias : bool
+        Whether there are biases; the offset stays free.
 
     Returns
     -------
@@ -70,28 +75,39 @@ def tied(fit: Fit, pinned: NDArray[np.intp], free: NDArray[np.intp]) -> tuple[St
     statistic : float
         Its Wald statistic, in units of the loss: the rise that the step would cause were the loss quadratic.
     """
-    student, m, p = fit.student, fit.student.neurons, fit.student.beta.shape[1]
-    normal = fit.quadratic.normal
-    ridge = 1e-13 * np.trace(normal) / len(normal)
-    covariance = np.linalg.inv(normal + ridge * np.eye(len(normal)))
+    (m, p), metric = student.beta.shape, normal.metric
+    d, r = p - bias, normal.frame.shape[1] - bias
+    frame = normal.frame[:d, :r]
+    turned = metric.white(frame)
+    along, off = normal.inverse
+    along = along.reshape(m + 1, r + bias, m + 1, r + bias)
     best: tuple[float, Student] | None = None
-    for mask in orientations(student.beta[:, pinned], student.signs, student.linear[pinned]):
+    for mask in orientations(student.beta[:, :d], student.signs, student.linear[:d]):
         weights = np.append(np.where(mask, student.signs, 0.0), 1.0)
-        spread = np.tensordot(weights, covariance.reshape(m + 1, p, m + 1, p), axes=(0, 0))
-        left = student.flipped(mask).linear[pinned]
-        inner = np.tensordot(weights, spread, axes=(0, 1))[np.ix_(pinned, pinned)]
-        solved = np.asarray(np.linalg.lstsq(inner, left, rcond=1e-14)[0], dtype=np.float64)
-        if best is None or left @ solved < best[0]:
-            step = np.asarray(-solved @ spread[pinned].reshape(len(pinned), -1), dtype=np.float64)
-            turned = student.moved(step).flipped(mask)
-            linear = turned.linear.copy()
-            linear[pinned] = 0.0
-            best = float(left @ solved), Student(turned.beta, turned.signs, linear, free)
+        left = student.flipped(mask).linear[:d]
+        white = metric.white(left[:, None])[:, 0]
+        onto = turned.T @ white
+        rest, outside = left - frame @ onto, white - turned @ onto
+        spread = np.tensordot(weights, along, axes=(0, 0))[:r]
+        inner = np.tensordot(weights, spread, axes=(0, 1))[:, :r]
+        solved = np.linalg.lstsq(inner, onto, rcond=1e-14)[0]
+        crossed = weights @ off
+        scale = max(float(weights @ crossed), np.finfo(float).tiny)
+        statistic = float(onto @ solved) + (float(outside @ outside) / scale if r < d else 0.0)
+        if best is None or statistic < best[0]:
+            step = -np.tensordot(solved, spread, axes=(0, 0)) @ normal.frame.T
+            if r < d:
+                step[:, :d] -= np.outer(crossed / scale, rest)
+            moved = student.moved(step.ravel()).flipped(mask)
+            linear = moved.linear.copy()
+            linear[:d] = 0.0
+            free = np.arange(d, p, dtype=np.intp)
+            best = statistic, Student(moved.beta, moved.signs, linear, free)
     assert best is not None
     return best[1], best[0]
 
 
-def tolerated_rise(fit: Fit, fewer: int) -> float:
+def tolerated_rise(fit: Outcome, fewer: int) -> float:
     """How much more loss a fit with ``fewer`` parameters may have and still be preferred.
 
     If the parameters left out are superfluous, N (L_tied - L_free) / sigma^2 is chi-squared with as many degrees of

@@ -18,7 +18,7 @@ from relucli.learning.options import LearnOptions
 from relucli.learning.polish import polish, to_network
 from relucli.learning.search import HELD_OUT, best_selection
 from relucli.learning.select import Model, Selection
-from relucli.learning.structured import Metric, streamed_polish
+from relucli.learning.structured import Metric
 from relucli.learning.student import augmented
 from relucli.learning.subspace import Subspace, estimate_subspace
 from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors
@@ -40,7 +40,6 @@ ERROR_ROWS = 50
 CANCELLING = 1e6
 ROBUST_ROUNDS = 4
 FALLING = 0.9
-STREAMED = 2
 RESOLVED = 1e-6
 
 
@@ -150,7 +149,7 @@ def _supported(selection: Selection, y: Array, span: Subspace, rows: Rows, optio
 
 
 def _robust_selection(
-    x: Array, y: Array, span: Subspace, most: int, options: LearnOptions, engine: Engine
+    x: Array, y: Array, span: Subspace, most: int, options: LearnOptions, engine: Engine, metric: Metric
 ) -> tuple[Selection, Array, Loss]:
     """The selection on the rows that are not grossly wrong, their labels, and the loss to polish with.
 
@@ -163,7 +162,7 @@ def _robust_selection(
     labels = np.clip(y, center - reach, center + reach) if reach > 0 else y
     scale, floor = np.inf, np.finfo(float).eps * float(np.median(np.abs(y)))
     for _ in range(ROBUST_ROUNDS):
-        found = best_selection(x[used], labels[used], span, most, options, engine)
+        found = best_selection(x[used], labels[used], span, most, options, engine, metric)
         residual = y - found.fit.student(augmented(x, options.bias))
         now = max(robust_scale(residual), floor)
         if selection is not None and now > FALLING * scale:
@@ -255,29 +254,18 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     most = options.neurons or min(options.most, max(1, (rows.samples - 1) // (4 * (rows.dim + options.bias))))
     _check_size(most, rows.dim, options, engine)
     span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed)
+    metric = _metric(moments, shift)
     # 3. neurons on the span, and their number
     x, y = pilot(centered, _pilot_rows(rows, most, options, engine))
     local = replace(engine, progress=None)
     if options.loss == "huber":
-        selection, used, loss = _robust_selection(x, y, span, most, options, local)
+        selection, used, loss = _robust_selection(x, y, span, most, options, local, metric)
     else:
-        selection, used, loss = best_selection(x, y, span, most, options, local), y, SQUARED
+        selection, used, loss = best_selection(x, y, span, most, options, local, metric), y, SQUARED
     _supported(selection, used, span, rows, options)
     # 4. polish on all rows, and what can be said of the answer
-    fit: Outcome
-    if rows.samples > STREAMED * len(y):
-        fit, _ = streamed_polish(
-            centered,
-            selection.fit.student,
-            options.bias,
-            engine,
-            _metric(moments, shift),
-            loss=loss,
-            narrow=selection.fit.mse > RESOLVED * variance,
-        )
-    else:
-        near = None if loss.robust else selection.fit
-        fit = polish(centered, selection.fit.student, options.bias, engine, loss=loss, tolerance=3e-3, near=near)
+    narrow = selection.fit.mse > RESOLVED * variance
+    fit = polish(centered, selection.fit.student, options.bias, engine, metric, loss=loss, narrow=narrow)
     _same_labels(moments, fit)
     network = to_network(fit.student, options.bias, shift)
     step = max(1, len(y) // (ERROR_ROWS * max(1, fit.student.parameters)))

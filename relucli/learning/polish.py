@@ -1,28 +1,100 @@
-"""Polishing: damped Gauss-Newton in all dimensions."""
+"""Polishing in all dimensions: a pass over the rows for each step.
+
+Quasi-Newton steps need memory and time linear in the parameters.  The structured normal matrix that they use would be
+Gauss-Newton's on Gaussian inputs and many rows.  For other inputs, and few rows, it is a preconditioner, and the
+curvature seen between passes corrects it (limited-memory BFGS).
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.descent import Fit, descend
+from relucli.learning.descent import Outcome, descend
 from relucli.learning.identify import tied, tolerated_rise
 from relucli.learning.loss import SQUARED, Loss
-from relucli.learning.student import NormalAccumulator, Quadratic, Student
+from relucli.learning.structured import Metric, StructuredAccumulator, StructuredNormal, frame_of
+from relucli.learning.student import NormalAccumulator, Quadratic, Slope, Student
 from relucli.network import ReluNetwork
+from relucli.storage.dataset import ShiftedRows
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["polish", "settle", "to_network"]
+__all__ = ["Polished", "polish", "settle", "to_network"]
 
 Array = NDArray[np.float64]
 
 STEPS = 60
 HOPELESS = 30.0
 SETTLING = 12
+MEMORY = 10
+HALVINGS = 8
+SUFFICIENT = 1e-4
+NORMAL_ROWS = 500_000
+QUICK = 12
+DENSE_WORK = 2e11
 CHEAP = 100
 """Parameters up to which a pass costs no more than reading, so that its normal matrix comes with it."""
+
+
+@dataclass(frozen=True)
+class Polished(Outcome):
+    """Where polishing ended.
+
+    Attributes
+    ----------
+    normal : StructuredNormal
+        The normal matrix at the student.
+    """
+
+    normal: StructuredNormal
+
+
+def _direction(slope: Slope, normal: StructuredNormal, pairs: list[tuple[Array, Array]]) -> Array:
+    """The step of limited-memory BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4)."""
+    q, shares = slope.gradient.copy(), []
+    for moved, change in reversed(pairs):
+        share = (moved @ q) / (moved @ change)
+        q -= share * change
+        shares.append(share)
+    step = normal.solve(q)
+    for (moved, change), share in zip(pairs, reversed(shares), strict=True):
+        step += (share - (change @ step) / (moved @ change)) * moved
+    return step
+
+
+Evaluate = Callable[[Student], tuple[Slope, StructuredNormal]]
+
+
+def _descend(evaluate: Evaluate, student: Student, steps: int, tolerance: float) -> Polished:
+    current, normal = evaluate(student)
+    history, pairs, converged = [current.loss / current.samples], list[tuple[Array, Array]](), False
+    while len(history) <= steps:
+        step = _direction(current, normal, pairs)
+        promise = float(step @ current.gradient)
+        enough = tolerance * student.parameters * current.noise_variance
+        converged = current.exact or promise <= enough
+        if converged:
+            break
+        length = 1.0
+        for _ in range(HALVINGS):
+            trial = student.moved(length * step)
+            moved, its_normal = evaluate(trial)
+            if moved.loss <= current.loss - SUFFICIENT * length * promise:
+                break
+            # The parabola through both losses and the slope has its minimum here.
+            rise = moved.loss - current.loss + 2 * length * promise
+            length *= min(0.5, max(0.1, length * promise / rise)) if rise > 0 else 0.5
+        else:
+            break
+        change = current.gradient - moved.gradient
+        if length * (step @ change) > 1e-3 * length**2 * promise:
+            pairs = [*pairs[1 - MEMORY :], (length * step, change)]
+        student, current, normal = trial, moved, its_normal
+        history.append(current.loss / current.samples)
+    return Polished(student, current, tuple(history), converged, normal)
 
 
 def polish(
@@ -30,82 +102,74 @@ def polish(
     student: Student,
     bias: bool,
     engine: Engine,
+    metric: Metric,
     *,
     loss: Loss = SQUARED,
+    narrow: bool = False,
     steps: int = STEPS,
-    tolerance: float = 1e-3,
-    near: Fit | None = None,
-) -> Fit:
-    """Fit a student to all rows from a start close by: a pass or two for each Gauss-Newton step.
+    tolerance: float = 3e-3,
+) -> Polished:
+    """Fit a student to all rows from a start close by.
+
+    1. Quasi-Newton steps with the structured normal matrix.  Most fits end here, after a handful of passes.
+    2. If it takes many, some neurons are so close that the loss bends within a step.  Then damped Gauss-Newton from
+       the start, whose shorter steps find better minima, unless its normal matrices would cost too much.
 
     Parameters
     ----------
     rows : Rows
-        The data.
     student : Student
-        Where to start, in the coordinates of the rows (with the column of ones if there are biases).
+        Where to start, with a linear part that is free, fixed, or fixed but for the offset, in the coordinates of the
+        rows (with the column of ones if there are biases).
     bias : bool
-        Whether there are biases.
     engine : Engine
         Runs the passes.
+    metric : Metric
+        Of the inputs.
     loss : Loss
-        Of a residual.
+    narrow : bool
+        Whether float32 inputs may be multiplied as such: the residual must be far larger than their rounding.
     steps : int
         Largest number of steps.
     tolerance : float
-        As in `descend`.
-    near : Fit, optional
-        Of the same parameters to other rows of the same kind: its normal matrix is begun with.
+        Decrease of the loss that a step must promise for each parameter, in units of the noise variance (what is left
+        to gain is then about that share of the excess risk, which is one noise variance for each parameter).
     """
+    thinning, seen = max(1, rows.samples // NORMAL_ROWS), ShiftedRows(rows, np.zeros(rows.dim), narrow)
 
-    def evaluate(moved: Student, stale: Array | None) -> Quadratic:
+    def structured(moved: Student) -> tuple[Slope, StructuredNormal]:
+        empty = StructuredAccumulator(moved, frame_of(moved, bias, metric), bias, loss, thinning)
+        return engine.fold(empty, seen, "polish").slope(metric)
+
+    def dense(moved: Student, stale: Array | None) -> Quadratic:
         return engine.fold(NormalAccumulator(moved, bias, stale, loss), rows, "polish").quadratic
 
-    normal = None
-    if near is not None and near.student.parameters == student.parameters and not near.quadratic.exact:
-        normal = near.quadratic.normal * (rows.samples / near.quadratic.samples)
-    probing = student.parameters > CHEAP
-    return descend(evaluate, student, steps=steps, tolerance=tolerance, damping=1e-4, probing=probing, normal=normal)
+    affordable = rows.samples * student.parameters**2 < DENSE_WORK
+    quick = _descend(structured, student, min(steps, QUICK) if affordable else steps, tolerance)
+    if quick.converged or not affordable:
+        return quick
+    fit = descend(dense, student, steps=steps, tolerance=tolerance, damping=1e-4, probing=student.parameters > CHEAP)
+    return Polished(fit.student, fit.quadratic, fit.history, fit.converged, structured(fit.student)[1])
 
 
-def _turned(fit: Fit, student: Student) -> Fit:
-    """The fit with neurons turned as in the student, and the linear part left out.
-
-    A turned neuron has the features s x - s D x, combinations of its own and those of the linear part.
-    """
-    m, p = student.beta.shape
-    kept = np.isin(fit.student.free, student.free)
-    change = np.eye(m * p + len(fit.student.free))
-    for j in np.flatnonzero((student.beta * fit.student.beta).sum(axis=1) < 0):
-        own = slice(j * p, (j + 1) * p)
-        change[own, own] *= -1
-        change[own, m * p + np.arange(len(fit.student.free))] = student.signs[j] * np.eye(p)[:, fit.student.free]
-    change = change[np.append(np.ones(m * p, dtype=bool), kept)]
-    return replace(
-        fit, student=student, quadratic=replace(fit.quadratic, normal=change @ fit.quadratic.normal @ change.T)
-    )
-
-
-def settle(rows: Rows, fit: Fit, bias: bool, engine: Engine) -> Fit:
+def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric) -> Polished:
     """Polish in the identifiable coordinates: without the linear part if orientations exist that need none.
 
     Parameters
     ----------
     rows : Rows
         The data that ``fit`` was made on.
-    fit : Fit
-        A fit with a free linear part.
-    bias, engine
+    fit : Polished
+        With a free linear part.
+    bias, engine, metric
         As in `polish`.
     """
     p = fit.student.beta.shape[1]
-    pinned = np.arange(p - bias, dtype=np.intp)
-    free = np.arange(p - bias, p, dtype=np.intp)
-    student, statistic = tied(fit, pinned, free)
-    allowed = tolerated_rise(fit, len(pinned))
+    student, statistic = tied(fit.student, fit.normal, bias)
+    allowed = tolerated_rise(fit, p - bias)
     if statistic > HOPELESS * allowed and not fit.quadratic.exact:
         return fit
-    without = polish(rows, student, bias, engine, steps=SETTLING, tolerance=1e-2, near=_turned(fit, student))
+    without = polish(rows, student, bias, engine, metric, steps=SETTLING, tolerance=1e-2)
     return without if without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed else fit
 
 

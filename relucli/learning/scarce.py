@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from relucli.learning.collapse import cheaper
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import random_start
-from relucli.learning.polish import settle
+from relucli.learning.polish import Polished, polish, settle
+from relucli.learning.structured import Metric
 from relucli.learning.student import augmented
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.executors import executor_for
@@ -39,7 +40,9 @@ def _plans(neurons: int) -> list[tuple[int, bool]]:
     return list(dict.fromkeys([(neurons, False), (neurons, True), (-(-neurons // 2), True)]))
 
 
-def exact_fit(x: Array, y: Array, directions: Array, neurons: int, bias: bool, seed: int, engine: Engine) -> Fit | None:
+def exact_fit(
+    x: Array, y: Array, directions: Array, neurons: int, bias: bool, seed: int, engine: Engine, metric: Metric
+) -> Polished | None:
     """A fit without residual, if one of many starts leads to it.
 
     Parameters
@@ -56,6 +59,8 @@ def exact_fit(x: Array, y: Array, directions: Array, neurons: int, bias: bool, s
         Of the starts.
     engine : Engine
         Tells the number of workers.
+    metric : Metric
+        Of the inputs.
     """
     n, d = x.shape
     rows = np.asfortranarray(augmented(x, bias))
@@ -80,10 +85,12 @@ def exact_fit(x: Array, y: Array, directions: Array, neurons: int, bias: bool, s
         return fit if fit.quadratic.exact else None
 
     found = next((fit for fit in executor.map(start, range(count)) if fit is not None), None)
-    return None if found is None else _simplest(rows, y, MemoryRows(x, y), found, bias, engine)
+    return None if found is None else _simplest(rows, y, MemoryRows(x, y), found, bias, engine, metric)
 
 
-def _simplest(rows: Array, y: Array, data: MemoryRows, fit: Fit, bias: bool, engine: Engine) -> Fit:
+def _simplest(
+    rows: Array, y: Array, data: MemoryRows, fit: Fit, bias: bool, engine: Engine, metric: Metric
+) -> Polished:
     """An exact fit with as few neurons as will do, in its identifiable coordinates."""
     student = fit.student
     whole = fitted(rows, y, replace(student, free=np.arange(len(student.linear), dtype=np.intp)))
@@ -92,5 +99,5 @@ def _simplest(rows: Array, y: Array, data: MemoryRows, fit: Fit, bias: bool, eng
         if not smaller.quadratic.exact:
             break
         whole = smaller
-    settled = settle(data, whole, bias, engine)
-    return settled if settled.quadratic.exact else fit
+    settled = settle(data, polish(data, whole.student, bias, engine, metric), bias, engine, metric)
+    return settled if settled.quadratic.exact else polish(data, fit.student, bias, engine, metric)

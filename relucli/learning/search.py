@@ -12,9 +12,11 @@ from relucli.learning.collapse import Path, collapse
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import grown, iterative, overcomplete, width
 from relucli.learning.options import LearnOptions
+from relucli.learning.polish import Polished
 from relucli.learning.scale import rescaled
 from relucli.learning.scarce import exact_fit
 from relucli.learning.select import Model, Selection, Split, clearly_needed, lifting, promises_more, select
+from relucli.learning.structured import Metric
 from relucli.learning.student import Student, augmented
 from relucli.learning.subspace import Subspace, dependence, estimate_subspace
 from relucli.moments.estimate import MomentSettings, estimate_moments
@@ -79,7 +81,7 @@ def _grown(known: Fit, split: Split, basis: Array, most: int, options: LearnOpti
     return [fit for m, fit in collapse(x, split.y, more, most, known.student.neurons).items() if m <= most]
 
 
-def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine) -> tuple[Array, bool]:
+def _refined_basis(fit: Polished, split: Split, options: LearnOptions, engine: Engine) -> tuple[Array, bool]:
     """The span of the fitted neurons, far better known than from moments, and what the residual still depends on.
 
     Directions of the fit below its own noise are left out; slice moments of the residual add those that stand out.
@@ -87,8 +89,8 @@ def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine
     """
     d = split.x.shape[1]
     vectors = np.vstack([fit.student.beta, fit.student.linear])[:, :d]
-    curvature = np.diag(fit.quadratic.normal)
-    noise = np.sqrt(fit.quadratic.noise_variance * np.mean(1 / curvature[curvature > 0]))
+    curvature = fit.normal.diagonal[fit.normal.diagonal > 0]
+    noise = np.sqrt(fit.quadratic.noise_variance * np.mean(1 / curvature)) if curvature.size else np.inf
     _, sizes, directions = np.linalg.svd(vectors, full_matrices=False)
     clear = sizes > 1.5 * noise * (np.sqrt(d) + np.sqrt(len(vectors)))
     spanning, unexplained = [directions[: max(1, int(clear.sum()))].T], False
@@ -104,7 +106,7 @@ def _refined_basis(fit: Fit, split: Split, options: LearnOptions, engine: Engine
     return np.asarray(solve_triangular(np.linalg.cholesky(covariance), basis.T, lower=True).T), bool(unexplained)
 
 
-def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine: Engine) -> Selection:
+def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine: Engine, metric: Metric) -> Selection:
     """Discover, select, and repeat on the refined span while that finds more.
 
     A first fit knows the span much better than the moments did, so that what was blurred, neurons closer to each
@@ -113,7 +115,7 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
     """
     path = _discover(split, basis, most, options, 0, engine.workers)
     path = _at_best_scale(path, split, basis, options.bias, engine.workers)
-    selection = select(path, basis, split, options.bias, engine)
+    selection = select(path, basis, split, options.bias, engine, metric)
     for turn in range(1, ROUNDS):
         if selection.exact:
             break
@@ -128,7 +130,7 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
             path[m] = min(fit, path.get(m, fit), key=lambda fit: fit.mse)
         path = _at_best_scale(path, split, basis, options.bias, engine.workers)
         if promises_more(path, known, basis, split, options.bias):
-            again = select(path, basis, split, options.bias, engine)
+            again = select(path, basis, split, options.bias, engine, metric)
             needed = clearly_needed(path) > selection.fit.student.neurons
             if needed or again.better_than(selection):
                 selection = again
@@ -138,18 +140,20 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
     return selection
 
 
-def best_selection(x: Array, y: Array, span: Subspace, most: int, options: LearnOptions, engine: Engine) -> Selection:
+def best_selection(
+    x: Array, y: Array, span: Subspace, most: int, options: LearnOptions, engine: Engine, metric: Metric
+) -> Selection:
     """The selection on a pilot.
 
     Where rows are few, a fit of all of them that leaves no residual is looked for first: it needs no rows held out
     to be trusted.
     """
     if len(y) < FEW * (most + 1) * x.shape[1]:
-        selection = _search(Split.of(x, y, 0), span.basis, most, options, engine)
+        selection = _search(Split.of(x, y, 0), span.basis, most, options, engine, metric)
         if selection.exact:
             return selection
         if options.neurons is not None:
-            fit = exact_fit(x, y, span.wide, options.neurons, options.bias, options.seed, engine)
+            fit = exact_fit(x, y, span.wide, options.neurons, options.bias, options.seed, engine, metric)
             if fit is not None:
                 return Selection(fit, (Model(fit.student.neurons, fit.mse, 0.0, 0.0, True),), np.empty(0), True)
-    return _search(Split.of(x, y, HELD_OUT), span.basis, most, options, engine)
+    return _search(Split.of(x, y, HELD_OUT), span.basis, most, options, engine, metric)

@@ -10,7 +10,8 @@ from scipy.linalg import block_diag
 
 from relucli.learning.collapse import Path, explains
 from relucli.learning.descent import Fit
-from relucli.learning.polish import polish, settle
+from relucli.learning.polish import Polished, polish, settle
+from relucli.learning.structured import Metric
 from relucli.learning.student import Student, augmented
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
@@ -54,7 +55,7 @@ class Selection:
 
     Attributes
     ----------
-    fit : Fit
+    fit : Polished
         Fitted to the rows that were not held out, with a linear part only if it belongs to the function.
     table : tuple of Model
     squares : ndarray
@@ -63,7 +64,7 @@ class Selection:
         Whether it leaves no residual.
     """
 
-    fit: Fit
+    fit: Polished
     table: tuple[Model, ...]
     squares: Array
     exact: bool
@@ -105,7 +106,7 @@ def _table(squares: dict[int, Array], polished: set[int]) -> tuple[Model, ...]:
     )
 
 
-def _one_standard_error(table: tuple[Model, ...], fits: dict[int, Fit]) -> int:
+def _one_standard_error(table: tuple[Model, ...], fits: dict[int, Polished]) -> int:
     """The model of fewest parameters whose error exceeds the least by no more than its standard error.
 
     Of models with as many parameters, such as three neurons with a linear part and four without, that which fits the
@@ -151,15 +152,15 @@ def lifting(basis: Array, bias: bool) -> Array:
     return np.asarray(block_diag(basis, np.eye(1))) if bias else basis
 
 
-def _rough(student: Student, split: Split, bias: bool, engine: Engine) -> tuple[Fit, Array]:
+def _rough(student: Student, split: Split, bias: bool, engine: Engine, metric: Metric) -> tuple[Polished, Array]:
     """A fit to a part of the rows, and its squared errors on the held-out rows."""
     every = THINNING if len(split.y) > THINNING * ENOUGH * student.parameters else 1
     rows = MemoryRows(split.x[::every], split.y[::every])
-    fit = polish(rows, student, bias, engine, steps=STEPS, tolerance=ROUGHLY)
+    fit = polish(rows, student, bias, engine, metric, steps=STEPS, tolerance=ROUGHLY)
     return fit, _squares(fit.student, augmented(split.held_x, bias), split.held_y)
 
 
-def _hopeless(larger: Array, smaller: Array, more: int, fit: Fit, split: Split) -> bool:
+def _hopeless(larger: Array, smaller: Array, more: int, fit: Polished, split: Split) -> bool:
     """Whether a rough fit with some more neurons says that the same on all rows would not predict better.
 
     Fitted to n rows, each superfluous neuron costs about 2 p sigma^2 / n, p for its parameters and p for the
@@ -191,7 +192,7 @@ def promises_more(path: Path, known: Fit, basis: Array, split: Split, bias: bool
     return False
 
 
-def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -> Selection:
+def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine, metric: Metric) -> Selection:
     """Choose the number of neurons.
 
     1. Polish upwards from the least number that is clearly needed, on a quarter of the rows first, where they are many;
@@ -213,29 +214,31 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine) -
         Whether there are biases.
     engine : Engine
         Runs the passes over the pilot.
+    metric : Metric
+        Of the inputs.
     """
     held = augmented(split.held_x, bias)
     lift, rows = lifting(basis, bias), MemoryRows(split.x, split.y)
     squares = {m: _squares(fit.student.lifted(lift), held, split.held_y) for m, fit in path.items()}
-    fits: dict[int, Fit] = {}
+    fits: dict[int, Polished] = {}
     rough: dict[int, Array] = {}
     least = clearly_needed(path)
     if least == min(path):
-        fits[0] = polish(rows, Student.empty(len(lift)), bias, engine)
+        fits[0] = polish(rows, Student.empty(len(lift)), bias, engine, metric)
         squares[0] = _squares(fits[0].student, held, split.held_y)
         if fits[0].quadratic.exact:
             return Selection(
                 fits[0], _table(squares, {0}) or (Model(0, fits[0].mse, 0.0, 0.0, True),), squares[0], True
             )
     for m in range(max(1, least), max(path) + 1):
-        fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine)
+        fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine, metric)
         smaller = [i for i in rough if i < m] if len(held) else []
         if smaller:
             best = min(smaller, key=lambda i: rough[i].mean())
             if _hopeless(rough[m], rough[best], m - best, fit, split):
                 break
-        fits[m] = polish(rows, fit.student, bias, engine, steps=STEPS, tolerance=CLOSELY, near=fit)
-        fits[m] = settle(rows, fits[m], bias, engine)
+        fits[m] = polish(rows, fit.student, bias, engine, metric, steps=STEPS, tolerance=CLOSELY)
+        fits[m] = settle(rows, fits[m], bias, engine, metric)
         squares[m] = _squares(fits[m].student, held, split.held_y)
         if fits[m].quadratic.exact:
             table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)

@@ -1,4 +1,4 @@
-"""Polishing without the normal matrix: passes that sum the gradient, and what Gaussian inputs say of the rest.
+"""The normal matrix of a student on Gaussian inputs, by its structure.
 
 With B spanning the neurons and x = C t + e, t = B^T x, e is independent of t for Gaussian inputs.  The normal matrix
 E[s_j D_j s_l D_l x x^T] then is
@@ -6,37 +6,28 @@ E[s_j D_j s_l D_l x x^T] then is
     C T_jl C^T + P_jl Cov(e),      T_jl = E[s_j D_j s_l D_l t t^T],      P_jl = E[s_j D_j s_l D_l],
 
 a small block on the span and one number for each pair of neurons off it: to solve with it costs no more than a
-gradient, at any d.  T and P are summed over the rows with the gradient.  For other inputs it is a preconditioner; the
-curvature
-seen between passes corrects it (limited-memory BFGS).
+gradient, at any d.  T and P are summed over the rows with the gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from relucli.learning.descent import Outcome
-from relucli.learning.loss import SQUARED, Loss
+from relucli.learning.loss import Loss
 from relucli.learning.student import Slope, Student, augmented
-from relucli.storage.dataset import ShiftedRows
 from relucli.streaming.accumulator import Accumulator, Block
-from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["Metric", "StructuredNormal", "frame_of", "streamed_polish"]
+__all__ = ["Metric", "StructuredAccumulator", "StructuredNormal", "frame_of"]
 
 Array = NDArray[np.float64]
 
 INDEPENDENT = 1e-9
 SINGULAR = 1e-13
-MEMORY = 8
-HALVINGS = 8
-SUFFICIENT = 1e-4
-NORMAL_ROWS = 500_000
 
 
 @dataclass(frozen=True)
@@ -57,6 +48,11 @@ class Metric:
     def standard(cls, dim: int) -> Metric:
         """Of N(0, I)."""
         return cls(np.zeros(dim), np.ones(dim))
+
+    @property
+    def variances(self) -> Array:
+        """Of the inputs, (d,)."""
+        return np.asarray(self.root**2 if self.root.ndim == 1 else (self.root**2).sum(axis=1))
 
     def white(self, directions: Array) -> Array:
         """root^T times directions (d, r): the same directions for whitened inputs."""
@@ -130,16 +126,27 @@ class StructuredNormal:
         d = len(self.frame) - self.bias
         return np.vstack([self.metric.solve(vectors[:d]), vectors[d:]])
 
+    @cached_property
+    def inverse(self) -> tuple[Array, Array]:
+        """Inverses of T and of P, without their null spaces."""
+        return _inverse(self.block), _inverse(self.pairs)
+
+    @property
+    def diagonal(self) -> Array:
+        """About the diagonal of the normal matrix, for the neurons and the linear part if it is free: (m, p)."""
+        second = np.append(self.metric.variances + self.metric.mean**2, np.ones(int(self.bias)))
+        return np.asarray(np.outer(np.diag(self.pairs), second))
+
     def solve(self, gradient: Array) -> Array:
         """The inverse times a vector of parameters (q,)."""
         (m, p), r, whole = self.student.beta.shape, self.frame.shape[1], len(self.student.free) == self.frame.shape[0]
         rows = gradient[: (m + whole) * p].reshape(m + whole, p)
         onto = np.append((rows @ self.frame).ravel(), gradient[(m + whole) * p :])
-        along = _inverse(self.block) @ onto
+        along = self.inverse[0] @ onto
         step = along[: (m + whole) * r].reshape(m + whole, r) @ self.frame.T
         if r < p:
             off = self._metric_solve(rows.T).T - (rows @ self.frame) @ self.frame.T
-            step += _inverse(self.pairs) @ off
+            step += self.inverse[1] @ off
         return np.append(step.ravel(), along[(m + whole) * r :])
 
 
@@ -175,10 +182,10 @@ class StructuredAccumulator(Accumulator):
         return shapes | {"block": (features, features), "pairs": (m, m)}
 
     def scratch(self, rows: int) -> int:
-        """Bytes of the inputs in float64, of what they are multiplied by, and of the features of a tile."""
-        p, r = self.frame.shape
-        features = (self.student.neurons + 1) * r + 1
-        return int(8 * (rows * (2 * p + r + 6 * self.student.neurons + 8) + 2 * rows * features + 2 * features**2))
+        """Bytes of the products with the inputs, and of the features on the span."""
+        (p, r), m = self.frame.shape, self.student.neurons
+        features, share = (m + 1) * r + 1, rows // self.thinning + 1
+        return int(8 * (rows * (p * self.bias + 2 * r + 8 * m + 8) + 2 * share * features + 2 * features**2))
 
     def update(self, block: Block) -> None:
         """Add a block, multiplied in the dtype that it brings."""
@@ -211,95 +218,3 @@ class StructuredAccumulator(Accumulator):
         s = self.sums
         slope = Slope(float(s["loss"]), s["gradient"], float(s["energy"]), int(s["count"]))
         return slope, StructuredNormal(self.student, self.frame, s["block"], s["pairs"], metric, self.bias)
-
-
-def _direction(slope: Slope, normal: StructuredNormal, pairs: list[tuple[Array, Array]]) -> Array:
-    """The step of limited-memory BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4)."""
-    q, shares = slope.gradient.copy(), []
-    for moved, change in reversed(pairs):
-        share = (moved @ q) / (moved @ change)
-        q -= share * change
-        shares.append(share)
-    step = normal.solve(q)
-    for (moved, change), share in zip(pairs, reversed(shares), strict=True):
-        step += (share - (change @ step) / (moved @ change)) * moved
-    return step
-
-
-Evaluate = Callable[[Student], tuple[Slope, StructuredNormal]]
-
-
-def _descend(evaluate: Evaluate, student: Student, steps: int, tolerance: float) -> tuple[Outcome, StructuredNormal]:
-    current, normal = evaluate(student)
-    history, pairs, converged = [current.loss / current.samples], list[tuple[Array, Array]](), False
-    while len(history) <= steps:
-        step = _direction(current, normal, pairs)
-        promise = float(step @ current.gradient)
-        enough = tolerance * student.parameters * current.noise_variance
-        converged = current.exact or promise <= enough
-        if converged:
-            break
-        length = 1.0
-        for _ in range(HALVINGS):
-            trial = student.moved(length * step)
-            moved, its_normal = evaluate(trial)
-            if moved.loss <= current.loss - SUFFICIENT * length * promise:
-                break
-            # The parabola through both losses and the slope has its minimum here.
-            rise = moved.loss - current.loss + 2 * length * promise
-            length *= min(0.5, max(0.1, length * promise / rise)) if rise > 0 else 0.5
-        else:
-            break
-        change = current.gradient - moved.gradient
-        if length * (step @ change) > 1e-3 * length**2 * promise:
-            pairs = [*pairs[1 - MEMORY :], (length * step, change)]
-        student, current, normal = trial, moved, its_normal
-        history.append(current.loss / current.samples)
-    return Outcome(student, current, tuple(history), converged), normal
-
-
-def streamed_polish(
-    rows: Rows,
-    student: Student,
-    bias: bool,
-    engine: Engine,
-    metric: Metric,
-    *,
-    loss: Loss = SQUARED,
-    narrow: bool = False,
-    steps: int = 40,
-    tolerance: float = 3e-3,
-) -> tuple[Outcome, StructuredNormal]:
-    """Fit a student to all rows from a start close by, a pass for each step, in memory linear in the parameters.
-
-    Parameters
-    ----------
-    rows : Rows
-    student : Student
-        Where to start, with a linear part that is free, fixed, or fixed but for the offset.
-    bias : bool
-    engine : Engine
-        Runs the passes.
-    metric : Metric
-        Of the inputs.
-    loss : Loss
-    narrow : bool
-        Whether float32 inputs may be multiplied as such: the residual must be far larger than their rounding.
-    steps : int
-        Largest number of steps.
-    tolerance : float
-        Decrease of the loss that a step must promise for each parameter, in units of the noise variance.
-
-    Returns
-    -------
-    Outcome, StructuredNormal
-        The fit, and the normal matrix there.
-    """
-
-    thinning, seen = max(1, rows.samples // NORMAL_ROWS), ShiftedRows(rows, np.zeros(rows.dim), narrow)
-
-    def evaluate(moved: Student) -> tuple[Slope, StructuredNormal]:
-        empty = StructuredAccumulator(moved, frame_of(moved, bias, metric), bias, loss, thinning)
-        return engine.fold(empty, seen, "polish").slope(metric)
-
-    return _descend(evaluate, student, steps, tolerance)

@@ -118,7 +118,7 @@ def test_kinds_of_moments_can_be_left_out(cli, pipeline):
 
 def test_moments_do_not_depend_on_workers_or_memory(cli, folder):
     cli("generate data.h5 --samples 50000 --dim 30 --neurons 2")
-    for name, option in (("a", "--workers 1"), ("b", "--workers 2"), ("c", "--workers 2 --memory 20MiB")):
+    for name, option in (("a", "--workers 1"), ("b", "--workers 2"), ("c", "--workers 2 --memory 24MiB")):
         assert cli(f"moments data.h5 -o {name}.h5 {option}").status == 0
     assert equal(contents("a.h5"), contents("b.h5"))
     assert equal(contents("a.h5"), contents("c.h5"))

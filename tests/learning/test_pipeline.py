@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from relucli.errors import DataError, UsageError
-from relucli.learning.descent import Fit
 from relucli.learning.pipeline import LearnOptions, learn
+from relucli.learning.polish import polish
 from relucli.learning.search import _refined_basis
 from relucli.learning.select import Split
-from relucli.learning.student import Student, augmented, normal_equations
+from relucli.learning.structured import Metric
+from relucli.learning.student import Student
 from relucli.moments.estimate import MomentSettings, estimate_moments
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming import blocks as partition
@@ -263,7 +264,7 @@ def test_a_dead_neuron_does_no_harm_to_the_refined_span():
     y = np.maximum(x[:, 0], 0) + 0.1 * rng.standard_normal(1000)
     beta = np.array([[1.0, 0, 0, 0, 0], [0, 0.1, 0, 0, -9]])
     student = Student(beta, np.ones(2), np.zeros(5), np.arange(5))
-    fit = Fit(student, normal_equations(augmented(x, True), y, student), (), True)
+    fit = polish(MemoryRows(x, y), student, True, Engine(), Metric.standard(4), steps=0)
     basis, unexplained = _refined_basis(fit, Split.of(x, y, 5), LearnOptions(2, bias=True), Engine())
     assert np.linalg.norm(np.linalg.qr(basis)[0][0]) > 0.99
     assert not unexplained

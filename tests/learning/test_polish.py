@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 
-from relucli.learning.descent import Fit
-from relucli.learning.polish import _turned, polish, settle, to_network
+from relucli.learning.loss import SQUARED, Loss
+from relucli.learning.polish import polish, settle, to_network
+from relucli.learning.structured import Metric
 from relucli.learning.student import Student, augmented, normal_equations
 from relucli.storage.dataset import MemoryRows
+from relucli.streaming.blocks import Span
 from relucli.streaming.fold import Engine
 
 
@@ -31,7 +33,7 @@ def test_polishing_takes_a_pass_for_each_evaluation():
     x, told = rng.standard_normal((3000, 4)), []
     truth = student(rng.standard_normal((2, 4)), [1, -1], np.zeros(4))
     engine = Engine(progress=lambda name, done, rows: told.append(name))
-    fit = polish(MemoryRows(x, truth(x)), truth.moved(0.05 * rng.standard_normal(8)), False, engine)
+    fit = polish(MemoryRows(x, truth(x)), truth.moved(0.05 * rng.standard_normal(8)), False, engine, Metric.standard(4))
     assert fit.quadratic.exact
     assert len(fit.history) <= engine.passes <= 2 * len(fit.history) + 2
     assert told == ["polish"] * engine.passes
@@ -45,7 +47,7 @@ def free_fit(signs, beta, noise, n=3000, linear=None, bias=False):
     x = rng.standard_normal((n, d))
     rows = MemoryRows(x, truth(augmented(x, bias)) + noise * rng.standard_normal(n))
     start = truth.flipped(np.arange(len(signs)) % 2 == 0)
-    return truth, rows, polish(rows, start, bias, Engine())
+    return truth, rows, polish(rows, start, bias, Engine(), Metric.standard(d))
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1])
@@ -53,7 +55,7 @@ def free_fit(signs, beta, noise, n=3000, linear=None, bias=False):
 def test_settling_drops_a_linear_part_that_is_not_needed(noise, bias):
     beta = np.random.default_rng(7).standard_normal((3, 4 + bias))
     truth, rows, fit = free_fit([1, -1, 1], beta, noise, bias=bias)
-    settled = settle(rows, fit, bias, Engine())
+    settled = settle(rows, fit, bias, Engine(), Metric.standard(4))
     assert settled.student.parameters == 3 * (4 + bias) + bias
     assert not settled.student.linear[:4].any()
     np.testing.assert_allclose(settled.student.beta, truth.beta, atol=0.1 if noise else 1e-10)
@@ -62,18 +64,62 @@ def test_settling_drops_a_linear_part_that_is_not_needed(noise, bias):
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_settling_keeps_a_linear_part_that_is(noise):
     _, rows, fit = free_fit([1, -1], [[1, 0, 0], [0, 1, 0.5]], noise, linear=[0.3, -0.2, 0.9])
-    settled = settle(rows, fit, False, Engine())
+    settled = settle(rows, fit, False, Engine(), Metric.standard(3))
     assert settled.student.parameters == 9
     assert settled.mse == pytest.approx(fit.mse, rel=1e-9, abs=1e-25)
 
 
-@pytest.mark.parametrize("bias", [False, True])
-def test_normal_matrix_of_turned_neurons_is_that_of_the_student_they_make(bias):
-    rng = np.random.default_rng(8)
-    p = 3 + bias
-    free = student(rng.standard_normal((3, p)), [1, -1, -1], rng.standard_normal(p), range(p))
-    x = augmented(rng.standard_normal((200, 3)), bias)
-    turned = free.flipped(np.array([True, False, True]))
-    tied = Student(turned.beta, turned.signs, turned.linear, np.arange(3, p))
-    found = _turned(Fit(free, normal_equations(x, np.zeros(200), free), (), True), tied)
-    np.testing.assert_allclose(found.quadratic.normal, normal_equations(x, np.zeros(200), tied).normal, atol=1e-9)
+def slope_at(rows, fit, loss=SQUARED):
+    x, y = rows.block(Span(0, rows.samples)).x, rows.block(Span(0, rows.samples)).y
+    return normal_equations(x, y, fit.student, None, loss)
+
+
+def uniform(rng, shape):
+    return rng.uniform(-1.7, 1.7, shape)
+
+
+def skewed(rng, shape):
+    return rng.exponential(size=shape) - 1
+
+
+@pytest.mark.parametrize("law", [np.random.Generator.standard_normal, uniform, skewed])
+@pytest.mark.parametrize("loss", [SQUARED, Loss(0.2, 1.0)])
+def test_polishing_ends_at_a_minimum_whatever_the_inputs(law, loss):
+    rng = np.random.default_rng(11)
+    truth = student(rng.standard_normal((3, 8)), [1, -1, 1], np.zeros(8))
+    x = law(rng, (6000, 8))
+    rows = MemoryRows(x, truth(x) + 0.1 * rng.standard_normal(6000))
+    start = truth.moved(0.1 * rng.standard_normal(24))
+    fit = polish(rows, start, False, Engine(), Metric.standard(8), loss=loss, tolerance=1e-3)
+    there = slope_at(rows, fit, loss)
+    promise = there.gradient @ np.linalg.solve(there.normal, there.gradient)
+    assert fit.converged
+    assert promise <= 0.01 * 24 * there.noise_variance
+    assert fit.quadratic.loss == pytest.approx(there.loss)
+
+
+@pytest.mark.parametrize("affordable", [True, False])
+def test_polishing_is_exact_without_noise_by_either_route(monkeypatch, affordable):
+    if not affordable:
+        monkeypatch.setattr("relucli.learning.polish.DENSE_WORK", 0)
+    rng = np.random.default_rng(12)
+    near = rng.standard_normal(12)
+    beta = np.array([near, near + 0.05 * rng.standard_normal(12), rng.standard_normal(12)])
+    truth = student(beta, [1, -1, 1], np.zeros(12))
+    x = rng.standard_normal((5000, 12))
+    start = truth.moved(0.01 * rng.standard_normal(36))
+    fit = polish(MemoryRows(x, truth(x)), start, False, Engine(), Metric.standard(12), tolerance=1e-9)
+    assert fit.quadratic.exact
+    np.testing.assert_allclose(fit.student.beta, truth.beta, atol=1e-10)
+
+
+def test_float32_is_enough_where_the_noise_is_far_larger_than_its_rounding():
+    rng = np.random.default_rng(13)
+    truth = student(rng.standard_normal((2, 6)), [1, -1], np.zeros(6))
+    x = rng.standard_normal((5000, 6)).astype(np.float32)
+    rows = MemoryRows(x, truth(x.astype(float)) + 0.3 * rng.standard_normal(5000))
+    narrow, wide = (
+        polish(rows, truth, False, Engine(), Metric.standard(6), narrow=narrow, tolerance=1e-6)
+        for narrow in (True, False)
+    )
+    np.testing.assert_allclose(narrow.student.beta, wide.student.beta, atol=1e-4)
