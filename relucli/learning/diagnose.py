@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 
 from relucli.learning.descent import Outcome
 from relucli.learning.loss import Loss
+from relucli.learning.sketch import sketched, slice_settings
 from relucli.learning.subspace import Subspace, dependence
 from relucli.learning.uncertainty import StandardErrors
-from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
+from relucli.moments.estimate import Moments, estimate_moments
 from relucli.network import ReluNetwork
-from relucli.storage.dataset import MemoryRows
-from relucli.streaming.fold import Engine
+from relucli.storage.views import RelabelledRows, part
+from relucli.streaming.accumulator import Accumulator, Block, Gathered
+from relucli.streaming.fold import Engine, Rows
 
 __all__ = ["Finding", "diagnose"]
 
@@ -24,6 +27,7 @@ Array = NDArray[np.float64]
 
 RESIDUAL_SLICES = 8
 KURTOSIS_ROWS = 20_000
+KURTOSIS_COLUMNS = 512
 SUSPICIOUS = 6.0
 """Standard deviations of chance from which on a statistic is taken for a sign of something."""
 
@@ -54,8 +58,7 @@ class Finding:
 
 
 def diagnose(
-    x: Array,
-    y: Array,
+    rows: Rows,
     moments: Moments,
     span: Subspace,
     fit: Outcome,
@@ -68,8 +71,8 @@ def diagnose(
 
     Parameters
     ----------
-    x, y : ndarray, shapes (n, d) and (n,)
-        A pilot of the rows.
+    rows : Rows
+        A pilot of the data.
     moments : Moments
     span : Subspace
     fit : Outcome
@@ -82,30 +85,62 @@ def diagnose(
     engine : Engine
         Runs the passes over the pilot.
     """
-    residual = y - network(x)
-    found = [_inputs(x, network, moments.standard), _span(span, network)]
+    found = [_inputs(rows, network, moments, engine), _span(span, network)]
     if not fit.quadratic.exact:
-        found += _residual(x, residual, loss, moments, span.whitened, engine)
+        found += _residual(rows, network, loss, moments, span.whitened, engine)
     found += _identifiability(fit, network, errors)
     return tuple(found)
 
 
-def _excess_kurtosis(z: Array) -> Array:
-    """Fourth cumulant over squared variance of each column; 0 +- sqrt(24 / n) if it is Gaussian, 0 if constant."""
-    centered = z - z.mean(axis=0)
-    variance = (centered**2).mean(axis=0)
-    varies = variance > 0
-    scaled = centered[:, varies] / np.sqrt(variance[varies])
-    kurtosis = np.zeros(len(varies))
-    kurtosis[varies] = (scaled**4).mean(axis=0) - 3
-    return kurtosis
+class _Powers(Accumulator):
+    """Sums of the powers 0 to 4 of inputs less their mean, and of their projections to the neurons, (5, columns).
+
+    Of every input or, if there are many, of a choice of them.
+    """
+
+    def __init__(self, mean: Array, weights: Array) -> None:
+        self.mean, self.weights = mean, weights
+        self.columns = np.unique(np.linspace(0, len(mean) - 1, KURTOSIS_COLUMNS).astype(np.intp))
+        self.sums = {name: np.zeros(shape) for name, shape in self.shapes().items()}
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of the sums."""
+        return {"powers": (5, len(self.columns) + len(self.weights))}
+
+    def scratch(self, rows: int) -> int:
+        """Bytes of the centred inputs and of the powers."""
+        return 8 * rows * (len(self.mean) + 2 * self.shapes()["powers"][1])
+
+    def update(self, block: Block) -> None:
+        """Add a block."""
+        x = block.x - self.mean
+        z = np.column_stack([x[:, self.columns], x @ self.weights.T])
+        squares = z * z
+        cubes, fourths = (np.einsum("ni,ni->i", squares, power) for power in (z, squares))
+        self.sums["powers"] += [np.full(z.shape[1], len(z)), z.sum(axis=0), squares.sum(axis=0), cubes, fourths]
+
+    @property
+    def kurtosis(self) -> Array:
+        """Fourth cumulant over squared variance of each; 0 +- sqrt(24 / n) if it is Gaussian, 0 if constant."""
+        _, m, second, third, fourth = self.sums["powers"] / self.sums["powers"][0]
+        variance = second - m * m
+        central = fourth - 4 * m * third + 6 * m * m * second - 3 * m**4
+        varies = variance > 1e-12 * second
+        return np.where(varies, central / np.where(varies, variance, 1.0) ** 2 - 3, 0.0)
 
 
-def _inputs(x: Array, network: ReluNetwork, standard: bool) -> Finding:
-    """Kurtosis of every input and along every neuron."""
-    x = x[:: max(1, len(x) // KURTOSIS_ROWS)]
-    kurtosis = np.append(_excess_kurtosis(x), _excess_kurtosis(x @ network.weights.T))
-    worst, noise = float(kurtosis[np.argmax(np.abs(kurtosis))]), math.sqrt(24 / len(x))
+def _excess_kurtosis(residual: Array) -> float:
+    """Fourth cumulant over squared variance."""
+    centered = residual - residual.mean()
+    variance = float((centered**2).mean())
+    return float(((centered / math.sqrt(variance)) ** 4).mean()) - 3 if variance > 0 else 0.0
+
+
+def _inputs(rows: Rows, network: ReluNetwork, moments: Moments, engine: Engine) -> Finding:
+    """Kurtosis of the inputs and along every neuron."""
+    few = part(rows, max(1, rows.samples // KURTOSIS_ROWS), True) or rows
+    kurtosis, standard = engine.fold(_Powers(moments.mean, network.weights), few, "check").kurtosis, moments.standard
+    worst, noise = float(kurtosis[np.argmax(np.abs(kurtosis))]), math.sqrt(24 / few.samples)
     numbers = {"standard": standard, "kurtosis": worst, "kurtosis_noise": noise}
     if abs(worst) <= SUSPICIOUS * noise:
         words = "standard normal" if standard else "Gaussian, but not standard: whitened"
@@ -130,12 +165,20 @@ def _span(span: Subspace, network: ReluNetwork) -> Finding:
     return Finding("span", True, text, numbers)
 
 
-def _residual(x: Array, residual: Array, loss: Loss, moments: Moments, whiten: bool, engine: Engine) -> list[Finding]:
+def _left(network: ReluNetwork, block: Block) -> Array:
+    return block.y - network(block.x)
+
+
+def _residual(
+    rows: Rows, network: ReluNetwork, loss: Loss, moments: Moments, whiten: bool, engine: Engine
+) -> list[Finding]:
     """Whether mean or spread of the residual depends on the inputs, and how heavy its tails are."""
-    settings = MomentSettings((1,), 0, RESIDUAL_SLICES, moments.settings.seed)
-    taken = estimate_moments(MemoryRows(x, residual), settings, engine)
-    mean, spread = dependence(taken, whiten)
-    kurtosis = float(_excess_kurtosis(residual[:, None])[0])
+    residual = engine.fold(Gathered(partial(_left, network), 1), rows, "check").values[:, 0]
+    left, seed = RelabelledRows(rows, residual), moments.settings.seed
+    settings = slice_settings(rows.dim, RESIDUAL_SLICES, "auto" if whiten else "off", seed)
+    taken = estimate_moments(left, settings, engine)
+    mean, spread = dependence(taken, whiten, sketched(left, taken, seed, engine))
+    kurtosis = _excess_kurtosis(residual)
     numbers = {"mean_z": mean, "spread_z": spread, "kurtosis": kurtosis}
     found = []
     if mean > SUSPICIOUS:

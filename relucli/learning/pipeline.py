@@ -10,28 +10,32 @@ from scipy.stats import t as student_t
 from scipy.stats import wilcoxon
 
 from relucli.errors import DataError, UsageError
+from relucli.learning.covariance import SandwichAccumulator, StructuredCovariance
 from relucli.learning.descent import Outcome
 from relucli.learning.diagnose import Finding, diagnose
 from relucli.learning.discover import width
 from relucli.learning.loss import EFFICIENT, GROSS, SQUARED, Loss, robust_scale
 from relucli.learning.options import LearnOptions
-from relucli.learning.polish import polish, to_network
-from relucli.learning.search import HELD_OUT, best_selection
+from relucli.learning.polish import Polished, polish, to_network
+from relucli.learning.search import best_selection
 from relucli.learning.select import Model, Selection
+from relucli.learning.sketch import metric_of, sketched, slice_settings
 from relucli.learning.structured import Metric
 from relucli.learning.student import augmented
 from relucli.learning.subspace import Subspace, estimate_subspace
 from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
-from relucli.moments.whitening import cholesky_root
 from relucli.network import ReluNetwork
-from relucli.storage.dataset import ShiftedRows, pilot
+from relucli.storage.dataset import MemoryRows, pilot
+from relucli.storage.views import ShiftedRows, part
 from relucli.streaming.executors import one_blas_thread
 from relucli.streaming.fold import Engine, Rows
 
 __all__ = ["LearnOptions", "Learned", "learn"]
 
 Array = NDArray[np.float64]
+Covariance = Array | StructuredCovariance
+
 PILOT_WORK = 20_000_000_000
 PILOT_BYTES = 128 * 2**20
 PILOT_COPIES = 3
@@ -93,21 +97,23 @@ def _check_rows(rows: Rows, options: LearnOptions) -> None:
 
 
 def _default_moments(options: LearnOptions, dim: int) -> MomentSettings:
-    contracted = options.subspace != "sliced"
-    return MomentSettings(
-        contractions=8 if contracted else 0,
-        slices=(16 if dim <= 256 else 8) if options.subspace != "contracted" else 0,
-        seed=options.seed,
-    )
+    if options.subspace == "sliced":
+        return slice_settings(dim, 16 if dim <= 256 else 8, options.whiten, options.seed)
+    slices = (16 if dim <= 256 else 8) if options.subspace == "both" else 0
+    return MomentSettings(contractions=8, slices=slices, seed=options.seed)
 
 
-def _pilot_rows(rows: Rows, most: int, options: LearnOptions, engine: Engine) -> int:
-    """Rows to choose the model on: 50 to 1000 a parameter, as many as seconds of normal equations and memory allow.
+def _pilot(rows: Rows, most: int, options: LearnOptions, engine: Engine) -> Rows:
+    """Rows to choose the model on: 50 to 1000 a parameter, as many as seconds of normal equations allow.
 
-    The number does not depend on the memory bound, so neither does the result; a bound that is too low is refused.
+    They are held in memory, unless twenty a parameter would not fit there.  The number does not depend on the memory
+    bound, so neither does the result; a bound that is too low is refused.
     """
     parameters = (most + 1) * (rows.dim + options.bias)
     wanted = max(20_000, 50 * parameters, min(1000 * parameters, PILOT_WORK // parameters**2))
+    if options.loss == "squared" and 8 * rows.dim * min(rows.samples, 20 * parameters) > PILOT_BYTES:
+        every = rows.samples // wanted
+        return (part(rows, every, True) if every > 1 else None) or rows
     count = min(rows.samples, wanted, max(PILOT_BYTES // (8 * rows.dim), 4 * parameters))
     need = PILOT_COPIES * 8 * count * rows.dim
     if need > engine.memory:
@@ -115,21 +121,21 @@ def _pilot_rows(rows: Rows, most: int, options: LearnOptions, engine: Engine) ->
             f"--memory {engine.memory // 2**20}MiB is too small to learn from this dataset: "
             f"it takes {-(-need // 2**20)}MiB"
         )
-    return int(count)
+    return MemoryRows(*pilot(rows, count))
 
 
-def _supported(selection: Selection, y: Array, span: Subspace, rows: Rows, options: LearnOptions) -> None:
+def _supported(selection: Selection, span: Subspace, rows: Rows, options: LearnOptions) -> None:
     """Held-out rows must be predicted better than by their own mean, beyond chance (t or signed-rank test)."""
     if selection.exact:
         return
+    held = selection.labels
     largest = float(np.abs(selection.fit.student.beta).max(initial=0.0))
-    scale = robust_scale(y - np.median(y))
+    scale = robust_scale(held - np.median(held))
     if largest > CANCELLING * scale > 0:
         raise DataError(
             f"{rows.samples} rows do not support a network: the neurons found cancel to one part in "
             f"{largest / scale:.0e}, as grossly wrong labels make them do; try --loss huber"
         )
-    held = y[HELD_OUT - 1 :: HELD_OUT]
     better = (held - held.mean()) ** 2 - selection.squares
     n = len(held)
     if n > 1 and (
@@ -149,28 +155,29 @@ def _supported(selection: Selection, y: Array, span: Subspace, rows: Rows, optio
 
 
 def _robust_selection(
-    x: Array, y: Array, span: Subspace, most: int, options: LearnOptions, engine: Engine, metric: Metric
-) -> tuple[Selection, Array, Loss]:
-    """The selection on the rows that are not grossly wrong, their labels, and the loss to polish with.
+    rows: MemoryRows, span: Subspace, most: int, options: LearnOptions, engine: Engine, metric: Metric
+) -> tuple[Selection, Loss]:
+    """The selection on the rows that are not grossly wrong, and the loss to polish with.
 
     The first selection clips the labels; the residuals of each tell which rows the next does without, while their
     robust scale falls.
     """
+    x, y = rows.x, rows.y
     center = float(np.median(y))
     reach = GROSS * robust_scale(y - center)
     used, selection = np.ones(len(y), dtype=bool), None
     labels = np.clip(y, center - reach, center + reach) if reach > 0 else y
     scale, floor = np.inf, np.finfo(float).eps * float(np.median(np.abs(y)))
     for _ in range(ROBUST_ROUNDS):
-        found = best_selection(x[used], labels[used], span, most, options, engine, metric)
+        found = best_selection(MemoryRows(x[used], labels[used]), span, most, options, engine, metric)
         residual = y - found.fit.student(augmented(x, options.bias))
         now = max(robust_scale(residual), floor)
         if selection is not None and now > FALLING * scale:
             break
-        selection, chosen, scale = found, labels[used], now
+        selection, scale = found, now
         used, labels = np.abs(residual) <= GROSS * now, y
     assert selection is not None
-    return selection, chosen, Loss(EFFICIENT * scale, GROSS * scale)
+    return selection, Loss(EFFICIENT * scale, GROSS * scale)
 
 
 def _check_size(most: int, dim: int, options: LearnOptions, engine: Engine) -> None:
@@ -192,15 +199,28 @@ def _same_labels(moments: Moments, fit: Outcome) -> None:
 
 
 def _metric(moments: Moments, shift: Array) -> Metric:
-    """Mean and covariance of the inputs less a shift, as far as the moments know them."""
-    if moments.standard:
-        return Metric.standard(moments.dim)
-    mean, covariance = moments.mean - shift, moments.covariance
+    """Mean and covariance of the inputs less a shift; where columns depend on each other, their variances alone."""
     try:
-        return Metric(mean, cholesky_root(mean, covariance, moments.samples))
-    except DataError:  # dependent columns: the polish finds its way by the columns' scales
-        scale = np.sqrt(np.diag(covariance))
-        return Metric(mean, np.where(scale > 0, scale, 1.0))
+        return metric_of(moments, shift)
+    except DataError:
+        scale = np.sqrt(np.diag(moments.covariance))
+        return Metric(moments.mean - shift, np.where(scale > 0, scale, 1.0))
+
+
+def _spread(rows: Rows, moments: Moments, loss: Loss) -> float:
+    """The loss of the labels about their mean, by row."""
+    if not loss.robust:
+        return moments.label_variance
+    assert isinstance(rows, MemoryRows)
+    return float(loss.values(rows.y - moments.label_mean).mean())
+
+
+def _covariance(rows: Rows, fit: Polished, loss: Loss, samples: int, engine: Engine, bias: bool) -> Covariance:
+    """Of the parameters, dense from rows in memory, else by its structure."""
+    if isinstance(rows, MemoryRows):
+        step = max(1, rows.samples // (ERROR_ROWS * max(1, fit.student.parameters)))
+        return sandwich(augmented(rows.x[::step], bias), rows.y[::step], fit.student, loss, samples)
+    return engine.fold(SandwichAccumulator(fit.normal), rows, "errors").covariance(samples)
 
 
 def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None = None) -> Learned:
@@ -253,24 +273,27 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     # 2. span
     most = options.neurons or min(options.most, max(1, (rows.samples - 1) // (4 * (rows.dim + options.bias))))
     _check_size(most, rows.dim, options, engine)
-    span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed)
+    sketch = sketched(rows, moments, options.seed, engine)
+    span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed, sketch)
     metric = _metric(moments, shift)
     # 3. neurons on the span, and their number
-    x, y = pilot(centered, _pilot_rows(rows, most, options, engine))
-    local = replace(engine, progress=None)
+    chosen = _pilot(centered, most, options, engine)
+    local = replace(engine, progress=None) if isinstance(chosen, MemoryRows) else engine
     if options.loss == "huber":
-        selection, used, loss = _robust_selection(x, y, span, most, options, local, metric)
+        assert isinstance(chosen, MemoryRows)
+        selection, loss = _robust_selection(chosen, span, most, options, local, metric)
     else:
-        selection, used, loss = best_selection(x, y, span, most, options, local, metric), y, SQUARED
-    _supported(selection, used, span, rows, options)
+        selection, loss = best_selection(chosen, span, most, options, local, metric), SQUARED
+    _supported(selection, span, rows, options)
     # 4. polish on all rows, and what can be said of the answer
     narrow = selection.fit.mse > RESOLVED * variance
     fit = polish(centered, selection.fit.student, options.bias, engine, metric, loss=loss, narrow=narrow)
     _same_labels(moments, fit)
     network = to_network(fit.student, options.bias, shift)
-    step = max(1, len(y) // (ERROR_ROWS * max(1, fit.student.parameters)))
-    covariance = sandwich(augmented(x[::step], options.bias), y[::step], fit.student, loss, rows.samples)
+    covariance = _covariance(chosen, fit, loss, rows.samples, local, options.bias)
     errors = standard_errors(fit.student, covariance, options.bias, shift)
+    raw = ShiftedRows(chosen, -shift) if shift.any() else chosen
+    findings = diagnose(raw, moments, span, fit, network, errors, loss, local)
     return Learned(
         network=network,
         errors=errors,
@@ -278,9 +301,9 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
         subspace=span,
         moments=moments,
         noise_std=loss.delta / EFFICIENT if loss.robust else float(np.sqrt(fit.quadratic.noise_variance)),
-        r2=1 - fit.mse / float(loss.values(y - moments.label_mean).mean() if loss.robust else variance),
+        r2=1 - fit.mse / _spread(chosen, moments, loss),
         samples=rows.samples,
         passes=engine.passes - before,
         fit=fit,
-        findings=diagnose(x + shift if shift.any() else x, y, moments, span, fit, network, errors, loss, local),
+        findings=findings,
     )

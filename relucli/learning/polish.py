@@ -19,7 +19,7 @@ from relucli.learning.loss import SQUARED, Loss
 from relucli.learning.structured import Metric, StructuredAccumulator, StructuredNormal, frame_of
 from relucli.learning.student import NormalAccumulator, Quadratic, Slope, Student
 from relucli.network import ReluNetwork
-from relucli.storage.dataset import ShiftedRows
+from relucli.storage.views import ShiftedRows
 from relucli.streaming.fold import Engine, Rows
 
 __all__ = ["Polished", "polish", "settle", "to_network"]

@@ -29,7 +29,7 @@ TRIAL_ROWS = 20_000
 
 def _pairs(student: Student) -> Iterator[tuple[Student, int, int]]:
     """Close pairs, with the second neuron turned to the side of the first."""
-    unit = student.beta / np.linalg.norm(student.beta, axis=1, keepdims=True)
+    unit = student.beta / np.maximum(np.linalg.norm(student.beta, axis=1, keepdims=True), np.finfo(float).tiny)
     cosines = unit @ unit.T
     for i, j in zip(*np.triu_indices(student.neurons, 1), strict=True):
         if abs(cosines[i, j]) > CLOSE:

@@ -41,14 +41,14 @@ def _plans(neurons: int) -> list[tuple[int, bool]]:
 
 
 def exact_fit(
-    x: Array, y: Array, directions: Array, neurons: int, bias: bool, seed: int, engine: Engine, metric: Metric
+    data: MemoryRows, directions: Array, neurons: int, bias: bool, seed: int, engine: Engine, metric: Metric
 ) -> Polished | None:
     """A fit without residual, if one of many starts leads to it.
 
     Parameters
     ----------
-    x, y : ndarray, shapes (n, d) and (n,)
-        Rows.
+    data : MemoryRows
+        Rows (n, d).
     directions : ndarray, shape (d, r)
         Where neurons may start.
     neurons : int
@@ -62,8 +62,8 @@ def exact_fit(
     metric : Metric
         Of the inputs.
     """
-    n, d = x.shape
-    rows = np.asfortranarray(augmented(x, bias))
+    n, d = data.samples, data.dim
+    rows, y = np.asfortranarray(augmented(data.x, bias)), data.y
     plans = _plans(neurons)
     parameters = (neurons + 1) * (d + bias)
     if n >= SCARCE * parameters:
@@ -85,7 +85,7 @@ def exact_fit(
         return fit if fit.quadratic.exact else None
 
     found = next((fit for fit in executor.map(start, range(count)) if fit is not None), None)
-    return None if found is None else _simplest(rows, y, MemoryRows(x, y), found, bias, engine, metric)
+    return None if found is None else _simplest(rows, y, data, found, bias, engine, metric)
 
 
 def _simplest(

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve_triangular
 
 from relucli.learning.collapse import Path, collapse
 from relucli.learning.descent import Fit, fitted
@@ -15,14 +14,17 @@ from relucli.learning.options import LearnOptions
 from relucli.learning.polish import Polished
 from relucli.learning.scale import rescaled
 from relucli.learning.scarce import exact_fit
-from relucli.learning.select import Model, Selection, Split, clearly_needed, lifting, promises_more, select
+from relucli.learning.select import Model, Selection, clearly_needed, lifting, promises_more, select
+from relucli.learning.sketch import sketched, slice_settings
+from relucli.learning.split import Seen, Split
 from relucli.learning.structured import Metric
-from relucli.learning.student import Student, augmented
+from relucli.learning.student import Student
 from relucli.learning.subspace import Subspace, dependence, estimate_subspace
-from relucli.moments.estimate import MomentSettings, estimate_moments
+from relucli.moments.estimate import estimate_moments
 from relucli.storage.dataset import MemoryRows
+from relucli.storage.views import RelabelledRows
 from relucli.streaming.executors import executor_for
-from relucli.streaming.fold import Engine
+from relucli.streaming.fold import Engine, Rows
 
 __all__ = ["HELD_OUT", "best_selection"]
 
@@ -34,17 +36,17 @@ BEYOND_DOUBT = 6.0
 PASS_WORK = 50_000_000
 HELD_OUT = 5
 FEW = 30
+RESIDUAL_SLICES = 8
+MOST_LEFT = 1000
 
 
-def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn: int, workers: int) -> Path:
+def _discover(seen: Seen, most: int, options: LearnOptions, turn: int, workers: int) -> Path:
     """The best model of each size over a few starts, on rows projected to the span."""
     route = iterative if options.discovery == "iterative" else overcomplete
-    p = basis.shape[1] + options.bias
-    parameters = p * (width(most) + 1)
-    used = min(len(split.y), max(6000, 20 * parameters, PASS_WORK // parameters**2))
-    step = len(split.y) // used
-    x = np.asfortranarray(augmented(split.x[::step] @ basis, options.bias))
-    y = split.y[::step]
+    parameters = seen.x.shape[1] * (width(most) + 1)
+    used = min(len(seen.y), max(6000, 20 * parameters, PASS_WORK // parameters**2))
+    step = len(seen.y) // used
+    x, y = np.asfortranarray(seen.x[::step]), seen.y[::step]
 
     def start(index: int) -> Path:
         return route(x, y, most, options.bias, np.random.default_rng([options.seed, 3, turn, index]))
@@ -54,83 +56,80 @@ def _discover(split: Split, basis: Array, most: int, options: LearnOptions, turn
     return {m: min((path[m] for path in paths if m in path), key=lambda fit: fit.quadratic.loss) for m in sizes}
 
 
-def _at_best_scale(path: Path, split: Split, basis: Array, bias: bool, workers: int) -> Path:
+def _at_best_scale(path: Path, seen: Seen, workers: int) -> Path:
     """The path with its models of doubtful size refitted to all rows at the best scale of their close pairs."""
-    x = np.asfortranarray(augmented(split.x @ basis, bias))
     least = clearly_needed(path)
     doubtful = [m for m in path if least <= m <= least + 2 and not path[m].quadratic.exact]
-    refits = executor_for(workers).map(lambda m: rescaled(x, split.y, path[m]), doubtful)
+    refits = executor_for(workers).map(lambda m: rescaled(seen.x, seen.y, path[m]), doubtful)
     return path | dict(zip(doubtful, refits, strict=True))
 
 
-def _on_span(student: Student, split: Split, basis: Array, bias: bool) -> Fit:
+def _on_span(student: Student, seen: Seen, bias: bool) -> Fit:
     """A student refitted on a span."""
-    back = np.linalg.pinv(lifting(basis, bias)).T
+    back = np.linalg.pinv(lifting(seen.basis, bias)).T
     free = np.arange(back.shape[1], dtype=np.intp)
     near = Student(student.beta @ back, student.signs, student.linear @ back, free)
-    x = np.asfortranarray(augmented(split.x @ basis, bias))
-    return fitted(x, split.y, near)
+    return fitted(seen.x, seen.y, near)
 
 
-def _grown(known: Fit, split: Split, basis: Array, most: int, options: LearnOptions, turn: int) -> list[Fit]:
+def _grown(known: Fit, seen: Seen, most: int, options: LearnOptions, turn: int) -> list[Fit]:
     """A fit on a span with what its residual asks for: a neuron or two, as few of them as were wanted."""
     if known.student.neurons >= most or known.quadratic.exact:
         return []
-    x, rng = np.asfortranarray(augmented(split.x @ basis, options.bias)), np.random.default_rng([options.seed, 6, turn])
-    more = grown(x, split.y, known, options.bias, rng)
-    return [fit for m, fit in collapse(x, split.y, more, most, known.student.neurons).items() if m <= most]
+    more = grown(seen.x, seen.y, known, options.bias, np.random.default_rng([options.seed, 6, turn]))
+    return [fit for m, fit in collapse(seen.x, seen.y, more, most, known.student.neurons).items() if m <= most]
 
 
-def _refined_basis(fit: Polished, split: Split, options: LearnOptions, engine: Engine) -> tuple[Array, bool]:
+def _refined_basis(fit: Polished, split: Split, options: LearnOptions, metric: Metric) -> tuple[Array, bool]:
     """The span of the fitted neurons, far better known than from moments, and what the residual still depends on.
 
     Directions of the fit below its own noise are left out; slice moments of the residual add those that stand out.
     Also tells whether its mean does beyond doubt.
     """
-    d = split.x.shape[1]
+    d, engine = split.rows.dim, split.engine
     vectors = np.vstack([fit.student.beta, fit.student.linear])[:, :d]
     curvature = fit.normal.diagonal[fit.normal.diagonal > 0]
     noise = np.sqrt(fit.quadratic.noise_variance * np.mean(1 / curvature)) if curvature.size else np.inf
     _, sizes, directions = np.linalg.svd(vectors, full_matrices=False)
     clear = sizes > 1.5 * noise * (np.sqrt(d) + np.sqrt(len(vectors)))
     spanning, unexplained = [directions[: max(1, int(clear.sum()))].T], False
-    residual = split.y - fit.student(augmented(split.x, options.bias))
-    if np.ptp(residual) > 1e-12 * np.abs(split.y).max():
-        moments = estimate_moments(MemoryRows(split.x, residual), MomentSettings((1,), 0, 8, options.seed), engine)
-        left = estimate_subspace(moments, "sliced", options.whiten, d, options.seed)
-        unexplained = left.significant > 0 and dependence(moments, left.whitened)[0] > BEYOND_DOUBT
+    residual = split.residual(fit.student)
+    if np.ptp(residual) > 1e-12 * np.sqrt(fit.quadratic.energy / fit.quadratic.samples):
+        rows = RelabelledRows(split.rows, residual)
+        moments = estimate_moments(rows, slice_settings(d, RESIDUAL_SLICES, options.whiten, options.seed), engine)
+        sketch = sketched(rows, moments, options.seed, engine)
+        left = estimate_subspace(moments, "sliced", options.whiten, min(d, MOST_LEFT), options.seed, sketch)
+        unexplained = left.significant > 0 and dependence(moments, left.whitened, sketch)[0] > BEYOND_DOUBT
         spanning.append(left.basis[:, : left.significant])
-    basis = np.linalg.qr(np.column_stack(spanning))[0]
-    covariance = np.atleast_2d(np.cov(split.x @ basis, rowvar=False))
-    covariance += 1e-12 * np.trace(covariance) * np.eye(len(covariance))
-    return np.asarray(solve_triangular(np.linalg.cholesky(covariance), basis.T, lower=True).T), bool(unexplained)
+    return metric.raw(np.linalg.qr(metric.white(np.column_stack(spanning)))[0]), bool(unexplained)
 
 
-def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine: Engine, metric: Metric) -> Selection:
+def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric: Metric) -> Selection:
     """Discover, select, and repeat on the refined span while that finds more.
 
     A first fit knows the span much better than the moments did, so that what was blurred, neurons closer to each
     other than the error of the span among them, can be told apart in a second.  Where the residual still depends on
     the inputs, there are more starts.
     """
-    path = _discover(split, basis, most, options, 0, engine.workers)
-    path = _at_best_scale(path, split, basis, options.bias, engine.workers)
-    selection = select(path, basis, split, options.bias, engine, metric)
+    workers, seen = split.engine.workers, split.seen(basis)
+    path = _at_best_scale(_discover(seen, most, options, 0, workers), seen, workers)
+    selection = select(path, seen, split, metric)
     for turn in range(1, ROUNDS):
         if selection.exact:
             break
-        basis, unexplained = _refined_basis(selection.fit, split, options, engine)
+        basis, unexplained = _refined_basis(selection.fit, split, options, metric)
         if unexplained:
             options = replace(options, starts=MORE_STARTS * options.starts)
-        known = _on_span(selection.fit.student, split, basis, options.bias)
-        path = _discover(split, basis, most, options, turn, engine.workers)
-        more = _grown(known, split, basis, most, options, turn) if unexplained else []
+        seen = split.seen(basis)
+        known = _on_span(selection.fit.student, seen, options.bias)
+        path = _discover(seen, most, options, turn, workers)
+        more = _grown(known, seen, most, options, turn) if unexplained else []
         for fit in (known, *more):
             m = fit.student.neurons
             path[m] = min(fit, path.get(m, fit), key=lambda fit: fit.mse)
-        path = _at_best_scale(path, split, basis, options.bias, engine.workers)
-        if promises_more(path, known, basis, split, options.bias):
-            again = select(path, basis, split, options.bias, engine, metric)
+        path = _at_best_scale(path, seen, workers)
+        if promises_more(path, known, seen):
+            again = select(path, seen, split, metric)
             needed = clearly_needed(path) > selection.fit.student.neurons
             if needed or again.better_than(selection):
                 selection = again
@@ -141,19 +140,20 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, engine
 
 
 def best_selection(
-    x: Array, y: Array, span: Subspace, most: int, options: LearnOptions, engine: Engine, metric: Metric
+    rows: Rows, span: Subspace, most: int, options: LearnOptions, engine: Engine, metric: Metric
 ) -> Selection:
     """The selection on a pilot.
 
     Where rows are few, a fit of all of them that leaves no residual is looked for first: it needs no rows held out
     to be trusted.
     """
-    if len(y) < FEW * (most + 1) * x.shape[1]:
-        selection = _search(Split.of(x, y, 0), span.basis, most, options, engine, metric)
+    if isinstance(rows, MemoryRows) and rows.samples < FEW * (most + 1) * rows.dim:
+        selection = _search(Split.of(rows, 0, options.bias, engine), span.basis, most, options, metric)
         if selection.exact:
             return selection
         if options.neurons is not None:
-            fit = exact_fit(x, y, span.wide, options.neurons, options.bias, options.seed, engine, metric)
+            fit = exact_fit(rows, span.wide, options.neurons, options.bias, options.seed, engine, metric)
             if fit is not None:
-                return Selection(fit, (Model(fit.student.neurons, fit.mse, 0.0, 0.0, True),), np.empty(0), True)
-    return _search(Split.of(x, y, HELD_OUT), span.basis, most, options, engine, metric)
+                table = (Model(fit.student.neurons, fit.mse, 0.0, 0.0, True),)
+                return Selection(fit, table, np.empty(0), np.empty(0), True)
+    return _search(Split.of(rows, HELD_OUT, options.bias, engine), span.basis, most, options, metric)

@@ -11,12 +11,12 @@ from scipy.linalg import block_diag
 from relucli.learning.collapse import Path, explains
 from relucli.learning.descent import Fit
 from relucli.learning.polish import Polished, polish, settle
+from relucli.learning.split import Seen, Split, squares
 from relucli.learning.structured import Metric
-from relucli.learning.student import Student, augmented
-from relucli.storage.dataset import MemoryRows
-from relucli.streaming.fold import Engine
+from relucli.learning.student import Student
+from relucli.storage.views import part
 
-__all__ = ["Model", "Selection", "Split", "clearly_needed", "lifting", "promises_more", "select"]
+__all__ = ["Model", "Selection", "clearly_needed", "lifting", "promises_more", "select"]
 
 Array = NDArray[np.float64]
 
@@ -60,6 +60,8 @@ class Selection:
     table : tuple of Model
     squares : ndarray
         Its squared errors on the held-out rows, when fitted to the others.
+    labels : ndarray
+        Of the held-out rows.
     exact : bool
         Whether it leaves no residual.
     """
@@ -67,6 +69,7 @@ class Selection:
     fit: Polished
     table: tuple[Model, ...]
     squares: Array
+    labels: Array
     exact: bool
 
     @property
@@ -85,10 +88,6 @@ class Selection:
 def clearly_needed(path: Path) -> int:
     """The least number of neurons such that no larger model of the path explains far more than noise could."""
     return max([min(path)] + [m for m in path if m - 1 in path and explains(path[m], path[m - 1])])
-
-
-def _squares(student: Student, x: Array, y: Array) -> Array:
-    return np.asarray((y - student(x)) ** 2)
 
 
 def _table(squares: dict[int, Array], polished: set[int]) -> tuple[Model, ...]:
@@ -123,41 +122,17 @@ def _one_standard_error(table: tuple[Model, ...], fits: dict[int, Polished]) -> 
     return min(alike, key=lambda m: fits[m].mse)
 
 
-@dataclass(frozen=True)
-class Split:
-    """Pilot rows to fit to, and rows held out.
-
-    Attributes
-    ----------
-    x, y : ndarray, shapes (n, d) and (n,)
-        To fit to.
-    held_x, held_y : ndarray
-        To judge by; none when only a fit without residual is looked for.
-    """
-
-    x: Array
-    y: Array
-    held_x: Array
-    held_y: Array
-
-    @classmethod
-    def of(cls, x: Array, y: Array, every: int) -> Split:
-        """Hold out one row in ``every``; none if it is zero."""
-        held = np.arange(len(y)) % every == every - 1 if every else np.zeros(len(y), dtype=bool)
-        return cls(x[~held], y[~held], x[held], y[held])
-
-
 def lifting(basis: Array, bias: bool) -> Array:
     """The matrix that takes a student on the span to one in all dimensions; a bias goes to a bias."""
     return np.asarray(block_diag(basis, np.eye(1))) if bias else basis
 
 
-def _rough(student: Student, split: Split, bias: bool, engine: Engine, metric: Metric) -> tuple[Polished, Array]:
+def _rough(student: Student, split: Split, metric: Metric) -> tuple[Polished, Array]:
     """A fit to a part of the rows, and its squared errors on the held-out rows."""
-    every = THINNING if len(split.y) > THINNING * ENOUGH * student.parameters else 1
-    rows = MemoryRows(split.x[::every], split.y[::every])
-    fit = polish(rows, student, bias, engine, metric, steps=STEPS, tolerance=ROUGHLY)
-    return fit, _squares(fit.student, augmented(split.held_x, bias), split.held_y)
+    many = split.rows.samples > THINNING * ENOUGH * student.parameters
+    rows = (part(split.rows, THINNING, True) if many else None) or split.rows
+    fit = polish(rows, student, split.bias, split.engine, metric, steps=STEPS, tolerance=ROUGHLY)
+    return fit, split.squares(fit.student)
 
 
 def _hopeless(larger: Array, smaller: Array, more: int, fit: Polished, split: Split) -> bool:
@@ -169,30 +144,29 @@ def _hopeless(larger: Array, smaller: Array, more: int, fit: Polished, split: Sp
     """
     difference = larger - smaller
     cost = fit.student.beta.shape[1] * fit.quadratic.noise_variance
-    spared = cost * (2 * more / fit.quadratic.samples - 1 / len(split.y))
+    spared = cost * (2 * more / fit.quadratic.samples - 1 / split.rows.samples)
     return bool(difference.mean() - 2 * difference.std() / np.sqrt(len(difference)) > spared)
 
 
-def promises_more(path: Path, known: Fit, basis: Array, split: Split, bias: bool) -> bool:
+def promises_more(path: Path, known: Fit, seen: Seen) -> bool:
     """Whether a model of a new path predicts better than what is known already, both fitted on the same span.
 
     Better is by two standard errors on held-out rows, or by far more than noise on the rows fitted to: close pairs
     show in few rows.  With none held out the latter must do.
     """
-    if not len(split.held_y):
+    if not len(seen.held_y):
         return min(fit.mse for fit in path.values()) < (1 - 1e-3) * known.mse
     if any(explains(fit, known) for fit in path.values()):
         return True
-    x = augmented(split.held_x @ basis, bias)
-    now = _squares(known.student, x, split.held_y)
+    now = squares(known.student, seen.held_x, seen.held_y)
     for fit in path.values():
-        difference = now - _squares(fit.student, x, split.held_y)
+        difference = now - squares(fit.student, seen.held_x, seen.held_y)
         if difference.mean() > 2 * difference.std() / np.sqrt(len(difference)):
             return True
     return False
 
 
-def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine, metric: Metric) -> Selection:
+def select(path: Path, seen: Seen, split: Split, metric: Metric) -> Selection:
     """Choose the number of neurons.
 
     1. Polish upwards from the least number that is clearly needed, on a quarter of the rows first, where they are many;
@@ -206,45 +180,43 @@ def select(path: Path, basis: Array, split: Split, bias: bool, engine: Engine, m
     ----------
     path : Path
         Fits on the span.
-    basis : ndarray, shape (d, r)
-        The span.
+    seen : Seen
+        The rows on the span.
     split : Split
-        Pilot rows.
-    bias : bool
-        Whether there are biases.
-    engine : Engine
-        Runs the passes over the pilot.
+        The same rows.
     metric : Metric
         Of the inputs.
     """
-    held = augmented(split.held_x, bias)
-    lift, rows = lifting(basis, bias), MemoryRows(split.x, split.y)
-    squares = {m: _squares(fit.student.lifted(lift), held, split.held_y) for m, fit in path.items()}
+    lift, bias, engine = lifting(seen.basis, split.bias), split.bias, split.engine
+    errors = {m: squares(fit.student, seen.held_x, seen.held_y) for m, fit in path.items()}
     fits: dict[int, Polished] = {}
     rough: dict[int, Array] = {}
     least = clearly_needed(path)
     if least == min(path):
-        fits[0] = polish(rows, Student.empty(len(lift)), bias, engine, metric)
-        squares[0] = _squares(fits[0].student, held, split.held_y)
+        fits[0] = polish(split.rows, Student.empty(len(lift)), bias, engine, metric)
+        errors[0] = split.squares(fits[0].student)
         if fits[0].quadratic.exact:
-            return Selection(
-                fits[0], _table(squares, {0}) or (Model(0, fits[0].mse, 0.0, 0.0, True),), squares[0], True
-            )
+            return _exact(fits[0], 0, errors, seen.held_y)
     for m in range(max(1, least), max(path) + 1):
-        fit, rough[m] = _rough(path[m].student.lifted(lift), split, bias, engine, metric)
-        smaller = [i for i in rough if i < m] if len(held) else []
+        fit, rough[m] = _rough(path[m].student.lifted(lift), split, metric)
+        smaller = [i for i in rough if i < m] if len(seen.held_y) else []
         if smaller:
             best = min(smaller, key=lambda i: rough[i].mean())
             if _hopeless(rough[m], rough[best], m - best, fit, split):
                 break
-        fits[m] = polish(rows, fit.student, bias, engine, metric, steps=STEPS, tolerance=CLOSELY)
-        fits[m] = settle(rows, fits[m], bias, engine, metric)
-        squares[m] = _squares(fits[m].student, held, split.held_y)
+        fits[m] = polish(split.rows, fit.student, bias, engine, metric, steps=STEPS, tolerance=CLOSELY)
+        fits[m] = settle(split.rows, fits[m], bias, engine, metric)
+        errors[m] = split.squares(fits[m].student)
         if fits[m].quadratic.exact:
-            table = _table(squares, {m}) or (Model(m, fits[m].mse, 0.0, 0.0, True),)
-            return Selection(fits[m], table, squares[m], True)
-        if smaller and squares[m].mean() >= min(squares[i].mean() for i in fits if i < m):
+            return _exact(fits[m], m, errors, seen.held_y)
+        if smaller and errors[m].mean() >= min(errors[i].mean() for i in fits if i < m):
             break
-    table = _table(squares, set(fits))
-    chosen = _one_standard_error(table, fits) if len(held) else max(fits)
-    return Selection(fits[chosen], table, squares[chosen], False)
+    table = _table(errors, set(fits))
+    chosen = _one_standard_error(table, fits) if len(seen.held_y) else max(fits)
+    return Selection(fits[chosen], table, errors[chosen], seen.held_y, False)
+
+
+def _exact(fit: Polished, neurons: int, errors: dict[int, Array], labels: Array) -> Selection:
+    """A fit without residual needs no comparison."""
+    table = _table(errors, {neurons}) or (Model(neurons, fit.mse, 0.0, 0.0, True),)
+    return Selection(fit, table, errors[neurons], labels, True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,21 @@ class Metric:
         """Of the inputs, (d,)."""
         return np.asarray(self.root**2 if self.root.ndim == 1 else (self.root**2).sum(axis=1))
 
+    @cached_property
+    def precision(self) -> Array:
+        """The diagonal of the inverse covariance, (d,)."""
+        return np.asarray(
+            self.root**-2.0 if self.root.ndim == 1 else (self.raw(np.eye(len(self.root))) ** 2).sum(axis=1)
+        )
+
+    @cached_property
+    def precision_traces(self) -> tuple[float, float]:
+        """Traces of the inverse covariance and of its square."""
+        if self.root.ndim == 1:
+            return float(self.precision.sum()), float((self.precision**2).sum())
+        inverse = self.solve(np.eye(len(self.root)))
+        return float(np.trace(inverse)), float((inverse * inverse).sum())
+
     def white(self, directions: Array) -> Array:
         """root^T times directions (d, r): the same directions for whitened inputs."""
         return np.asarray(self.root[:, None] * directions if self.root.ndim == 1 else self.root.T @ directions)
@@ -64,11 +80,17 @@ class Metric:
             return np.asarray(directions / self.root[:, None])
         return np.asarray(solve_triangular(self.root, directions, lower=True, trans="T"))
 
+    def whitened(self, sums: Array) -> Array:
+        """root^-1 times sums of centred inputs (d, r): the same sums of whitened inputs."""
+        if self.root.ndim == 1:
+            return np.asarray(sums / self.root[:, None])
+        return np.asarray(solve_triangular(self.root, sums, lower=True))
+
     def solve(self, vectors: Array) -> Array:
         """Inverse covariance times vectors (d, r)."""
         if self.root.ndim == 1:
             return np.asarray(vectors / self.root[:, None] ** 2)
-        return self.raw(solve_triangular(self.root, vectors, lower=True))
+        return self.raw(self.whitened(vectors))
 
 
 def frame_of(student: Student, bias: bool, metric: Metric) -> Array:
@@ -96,6 +118,25 @@ def _inverse(matrix: Array) -> Array:
     return np.asarray(
         np.linalg.pinv(matrix * scale[:, None] * scale, rcond=SINGULAR, hermitian=True) * scale[:, None] * scale
     )
+
+
+def _seen(student: Student, frame: Array, x: NDArray[Any]) -> tuple[Array, Array, Array]:
+    """Of inputs (n, p), multiplied in their dtype: values, signed patterns (ones if v is free), and x B."""
+    m = student.neurons
+    onto = np.vstack([student.beta, student.linear[None], frame.T]).T.astype(x.dtype)
+    seen = (x @ onto).astype(np.float64, copy=False)
+    active = (seen[:, :m] > 0) * student.signs
+    values = (seen[:, :m] * active).sum(axis=1) + seen[:, m]
+    if len(student.free) == len(frame):
+        active = np.column_stack([active, np.ones(len(x))])
+    return values, active, seen[:, m + 1 :]
+
+
+def _features(student: Student, active: Array, span: Array, ones: Array) -> Array:
+    """Derivatives by the parameters on the span, (n, features): patterns times x B, and ones for an offset alone."""
+    features = (active[:, :, None] * span[:, None, :]).reshape(len(span), -1)
+    alone = len(student.free) == 1 and len(student.linear) > 1
+    return np.column_stack([features, ones]) if alone else features
 
 
 @dataclass(frozen=True)
@@ -136,6 +177,11 @@ class StructuredNormal:
         """About the diagonal of the normal matrix, for the neurons and the linear part if it is free: (m, p)."""
         second = np.append(self.metric.variances + self.metric.mean**2, np.ones(int(self.bias)))
         return np.asarray(np.outer(np.diag(self.pairs), second))
+
+    def features(self, x: Array) -> tuple[Array, Array, Array]:
+        """Of inputs (n, p): the student's values, signed activation patterns, and features on the span."""
+        values, active, span = _seen(self.student, self.frame, x)
+        return values, active, _features(self.student, active, span, np.ones(len(x)))
 
     def solve(self, gradient: Array) -> Array:
         """The inverse times a vector of parameters (q,)."""
@@ -189,14 +235,11 @@ class StructuredAccumulator(Accumulator):
 
     def update(self, block: Block) -> None:
         """Add a block, multiplied in the dtype that it brings."""
-        student, m = self.student, self.student.neurons
+        student = self.student
         x = augmented(block.x, self.bias)
-        onto = np.vstack([student.beta, student.linear[None], self.frame.T]).T.astype(x.dtype)
-        seen = (x @ onto).astype(np.float64, copy=False)
-        signed = (seen[:, :m] > 0) * student.signs
-        residual = block.y - (seen[:, :m] * signed).sum(axis=1) - seen[:, m]
+        values, active, span = _seen(student, self.frame, x)
+        residual = block.y - values
         pull = self.loss.pull(residual)
-        active = np.column_stack([signed, np.ones(len(x))]) if self.whole else signed
         gradient = (active * pull[:, None]).T.astype(x.dtype, copy=False) @ x
         s = self.sums
         s["loss"] += self.loss.total(residual)
@@ -206,10 +249,8 @@ class StructuredAccumulator(Accumulator):
         # The normal matrix, from a share of the rows; of each, as much as its robust weight.
         rows = slice(None, None, self.thinning)
         roots = np.sqrt(self.loss.weights(residual[rows]) * (len(x) / len(residual[rows])))
-        counted, span = active[rows] * roots[:, None], seen[rows, m + 1 :]
-        features = (counted[:, :, None] * span[:, None, :]).reshape(len(span), -1)
-        if self.offset:
-            features = np.column_stack([features, roots])
+        counted = active[rows] * roots[:, None]
+        features = _features(student, counted, span[rows], roots)
         s["pairs"] += counted.T @ counted
         s["block"] += features.T @ features
 

@@ -14,9 +14,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh, qr, solve_triangular
+from scipy.linalg import eigh, solve_triangular
 
 from relucli.errors import UsageError
+from relucli.learning.sketch import Sketch, label_functions
 from relucli.moments.estimate import Moments, estimate_moments
 from relucli.moments.whitening import cholesky_root
 from relucli.storage.dataset import MemoryRows
@@ -28,7 +29,6 @@ Array = NDArray[np.float64]
 Method = Literal["sliced", "contracted", "both"]
 Whitening = Literal["auto", "on", "off"]
 
-LABEL_FUNCTIONS = 3
 REFINEMENTS = 8
 NULL_DRAWS = 8
 NEARLY_ALL = 0.6
@@ -65,14 +65,6 @@ class Subspace:
     whitened: bool
 
 
-def _label_functions(share: Array, count: int) -> Array:
-    """Polynomials of the rank of the label, orthonormal over slices of probability ``share`` and to 1: (H, q)."""
-    middle = np.cumsum(share) - share / 2
-    powers = np.polynomial.legendre.legvander(2 * middle - 1, count)
-    orthonormal, triangle = qr(np.sqrt(share)[:, None] * powers, mode="economic")
-    return np.asarray((orthonormal * np.sign(np.diag(triangle)))[:, 1:] / np.sqrt(share)[:, None])
-
-
 def _sliced_evidence(moments: Moments, mean: Array, root: Array) -> list[Array]:
     """sqrt(N) sum_h p_h phi(h) (C_h, m_h) for a few smooth functions phi of the label."""
     used = moments.slice_count > 0
@@ -80,7 +72,7 @@ def _sliced_evidence(moments: Moments, mean: Array, root: Array) -> list[Array]:
         raise UsageError("there are no slice moments to find the subspace from; take them with --slices 16")
     share = moments.slice_count[used] / moments.samples
     means, covariances = moments.slices(mean, root)
-    functions = _label_functions(share, min(LABEL_FUNCTIONS, len(share) - 1))
+    functions = label_functions(share)
     weights = math.sqrt(moments.samples) * share[:, None] * functions
     matrices = np.einsum("hq,hij->qij", weights, covariances[used])
     vectors = weights.T @ means[used]
@@ -151,12 +143,18 @@ def _independent(moments: Moments, evidence: list[Array], method: Method, rng: n
     return _evidence(estimate_moments(synthetic, moments.settings, Engine()), method, np.zeros(d), np.eye(d))
 
 
-def dependence(moments: Moments, whitened: bool) -> tuple[float, float]:
+def dependence(moments: Moments, whitened: bool, sketch: Sketch | None = None) -> tuple[float, float]:
     """How far mean and spread of the labels depend on the inputs, in standard deviations of chance.
 
     Slice moments weighted by an odd function of the label's rank see its mean change with the inputs, those weighted
-    by an even one its spread.  The largest eigenvalue of each is compared with simulated independent labels.
+    by an even one its spread.  The largest eigenvalue of each is compared with simulated independent labels, or in a
+    sketch with labels of other rows.
     """
+    odd, even = slice(0, None, 2), slice(1, 2)
+    if sketch is not None:
+        pairs = ((sketch.labels.largest(f) - sketch.chance.largest(f)) / sketch.spread(f) for f in (odd, even))
+        mean_z, spread_z = pairs
+        return mean_z, spread_z
     d = moments.dim
     mean, root = np.zeros(d), np.eye(d)
     if whitened:
@@ -168,22 +166,26 @@ def dependence(moments: Moments, whitened: bool) -> tuple[float, float]:
         null = np.array([_top(draw[functions]) for draw in draws])
         return float((_top(evidence[functions]) - null.mean()) / null.std(ddof=1))
 
-    return sigmas(slice(0, None, 2)), sigmas(slice(1, None, 2))
+    return sigmas(odd), sigmas(even)
 
 
-def _refined(evidence: list[Array], basis: Array) -> Array:
-    """Alternate between the two input modes of the stacked moments."""
-    d, rank = basis.shape
+def _refined(evidence: list[Array], basis: Array, frame: Array | None = None) -> Array:
+    """Alternate between the two input modes of the stacked moments, whose columns may be those of a frame."""
+    rank = basis.shape[1]
+    columns = len(basis) if frame is None else frame.shape[1]
     for _ in range(REFINEMENTS):
+        side = basis if frame is None else frame.T @ basis
         seen = [
-            np.column_stack([matrix[:, :d] @ basis, matrix[:, d:]]) if matrix.shape[1] >= d else matrix
+            np.column_stack([matrix[:, :columns] @ side, matrix[:, columns:]]) if matrix.shape[1] >= columns else matrix
             for matrix in evidence
         ]
         basis = np.linalg.svd(np.column_stack(seen), full_matrices=False)[0][:, :rank]
     return basis
 
 
-def estimate_subspace(moments: Moments, method: Method, whiten: Whitening, limit: int, seed: int = 0) -> Subspace:
+def estimate_subspace(
+    moments: Moments, method: Method, whiten: Whitening, limit: int, seed: int = 0, sketch: Sketch | None = None
+) -> Subspace:
     """Estimate the span of the neurons.
 
     1. Whiten, unless told not to, or unless there are too few rows to.
@@ -203,6 +205,8 @@ def estimate_subspace(moments: Moments, method: Method, whiten: Whitening, limit
         Largest dimension of the span.
     seed : int
         Of the simulated noise.
+    sketch : Sketch, optional
+        Of the slice moments, if the moments lack their second moments.
 
     Raises
     ------
@@ -211,6 +215,8 @@ def estimate_subspace(moments: Moments, method: Method, whiten: Whitening, limit
     DataError
         If the inputs are to be whitened and their covariance is singular.
     """
+    if sketch is not None:
+        return _sketched_subspace(sketch, limit)
     d = moments.dim
     whitened = whiten == "on" or (whiten == "auto" and (moments.samples > 2 * d or not moments.standard))
     mean, root = np.zeros(d), np.eye(d)
@@ -222,9 +228,22 @@ def estimate_subspace(moments: Moments, method: Method, whiten: Whitening, limit
     values, vectors = eigh(_gram(evidence))
     null = _null(moments, evidence, method, np.random.default_rng([seed, 2]))
     significant = int((values > null).sum())
-    rank = min(d, limit, significant + 1)
-    if rank > NEARLY_ALL * d:
-        rank = d
-    basis = _refined(evidence, vectors[:, ::-1][:, :rank])
+    basis = _refined(evidence, vectors[:, ::-1][:, : _rank(d, limit, significant)])
     raw, wide = (solve_triangular(root, b, lower=True, trans="T") for b in (basis, vectors[:, ::-1][:, : 2 * limit]))
     return Subspace(raw, wide, values[::-1], null, significant, method, whitened)
+
+
+def _rank(d: int, limit: int, significant: int) -> int:
+    rank = min(d, limit, significant + 1)
+    return d if rank > NEARLY_ALL * d else rank
+
+
+def _sketched_subspace(sketch: Sketch, limit: int) -> Subspace:
+    evidence = sketch.labels.evidence()
+    directions, sizes, _ = np.linalg.svd(np.column_stack(evidence), full_matrices=False)
+    null = sketch.chance.largest() + 3 * sketch.spread()
+    significant = int((sizes**2 > null).sum())
+    rank = min(limit, significant + 1)
+    basis = _refined(evidence, directions[:, :rank], sketch.labels.frame)
+    raw, wide = (sketch.metric.raw(b) for b in (basis, directions[:, : 2 * limit]))
+    return Subspace(raw, wide, sizes**2, null, significant, "sliced", bool(sketch.metric.mean.any()))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
+from relucli.learning.covariance import LARGEST_LEVERAGE, DenseBlock, StructuredBlock, StructuredCovariance
 from relucli.learning.loss import Loss
 from relucli.learning.student import Student, weighted_gram
 
@@ -16,7 +17,6 @@ __all__ = ["StandardErrors", "sandwich", "standard_errors"]
 Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
-LARGEST_LEVERAGE = 0.99
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,16 @@ def sandwich(x: Array, y: Array, student: Student, loss: Loss, samples: int) -> 
     return np.asarray(inverse @ weighted_gram(x, y, student, squared) @ inverse * share)
 
 
-def _quantile(spread: Array) -> float:
-    """The 95 % quantile of |z|, z ~ N(0, spread), by a multiple of chi-squared with the same two moments."""
-    mean, square = float(np.trace(spread)), float((spread * spread).sum())
-    if square <= 0:
+def _quantile(mean: float, square: float) -> float:
+    """The 95 % quantile of |z|, z ~ N(0, S) with these traces of S and S^2: a multiple of chi-squared alike in both."""
+    if square <= 0 or mean <= 0:
         return 0.0
     return float(np.sqrt(square / mean * chi2.ppf(CONFIDENCE, mean * mean / square)))
 
 
-def standard_errors(student: Student, covariance: Array, bias: bool, shift: Array | None = None) -> StandardErrors:
+def standard_errors(
+    student: Student, covariance: Array | StructuredCovariance, bias: bool, shift: Array | None = None
+) -> StandardErrors:
     """Standard errors from the covariance of the parameters, by the delta method.
 
     With beta = c (w, b) (up to the sign of c), |w| = 1:
@@ -99,29 +100,42 @@ def standard_errors(student: Student, covariance: Array, bias: bool, shift: Arra
     """
     m, p = student.beta.shape
     d = p - bias
-    back = np.eye(p)
+    back = np.eye(1, p, d)[0]  # the row of the biases, in coordinates of the inputs
     if bias and shift is not None:
-        back[d, :d] = -shift
+        back[:d] = -shift
     weights, within, coefficients, biases = np.zeros((4, m))
     for j, scaled in enumerate(student.beta):
-        block = back @ covariance[j * p : (j + 1) * p, j * p : (j + 1) * p] @ back.T
-        beta = back @ scaled
-        size = float(np.linalg.norm(beta[:d]))
-        w = beta[:d] / size
-        across = (np.eye(d) - np.outer(w, w)) / size
-        turn = across @ block[:d, :d] @ across
-        coefficients[j] = np.sqrt(max(0.0, float(w @ block[:d, :d] @ w)))
-        weights[j] = np.sqrt(max(0.0, float(np.trace(turn))))
-        within[j] = _quantile(turn)
+        block = _block(covariance, j, p)
+        size = float(np.linalg.norm(scaled[:d]))
+        w = scaled[:d] / size
+        outward = np.append(w, np.zeros(int(bias)))
+        mean, square = (value / size ** (2 * i) for i, value in enumerate(block.across(w), 1))
+        coefficients[j] = np.sqrt(max(0.0, block.along(outward)))
+        weights[j] = np.sqrt(max(0.0, mean))
+        within[j] = _quantile(mean, square)
         if bias:
-            along = np.append(-w * beta[d] / size, 1.0) / size
-            biases[j] = np.sqrt(max(0.0, float(along @ block @ along)))
-    rest = np.zeros(p)
-    rest[student.free] = np.sqrt(np.maximum(0.0, np.diag(covariance)[m * p :]))
-    # The offset of inputs less a shift s is one of the inputs less <v, s>.
-    offset = 0.0
-    if bias:
-        tail = covariance[m * p :, m * p :]
-        along = back[d][student.free]
-        offset = float(np.sqrt(max(0.0, float(along @ tail @ along))))
-    return StandardErrors(weights, within, coefficients, biases, rest[:d], offset)
+            biases[j] = np.sqrt(max(0.0, block.along((back - outward * (back @ scaled) / size) / size)))
+    linear, offset = _linear_errors(student, covariance, back)
+    return StandardErrors(weights, within, coefficients, biases, linear[:d], offset if bias else 0.0)
+
+
+def _block(covariance: Array | StructuredCovariance, j: int, p: int) -> DenseBlock | StructuredBlock:
+    if isinstance(covariance, StructuredCovariance):
+        return covariance.block(j)
+    return DenseBlock(covariance[j * p : (j + 1) * p, j * p : (j + 1) * p])
+
+
+def _linear_errors(student: Student, covariance: Array | StructuredCovariance, back: Array) -> tuple[Array, float]:
+    """Of the linear part (p,), and of the offset, which for inputs less a shift s is one of the inputs less <v, s>."""
+    (m, p), free = student.beta.shape, student.free
+    linear = np.zeros(p)
+    if len(free) == p:
+        block = _block(covariance, m, p)
+        linear[:] = np.sqrt(np.maximum(0.0, block.diagonal))
+        return linear, float(np.sqrt(max(0.0, block.along(back))))
+    if not len(free):
+        return linear, 0.0
+    matrix = covariance.core if isinstance(covariance, StructuredCovariance) else covariance
+    tail = matrix[-len(free) :, -len(free) :]
+    linear[free] = np.sqrt(np.maximum(0.0, np.diag(tail)))
+    return linear, float(np.sqrt(max(0.0, float(back[free] @ tail @ back[free]))))

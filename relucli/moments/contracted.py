@@ -12,6 +12,8 @@ Source: Chen, Dou, Goel, Klivans and Meka, "Learning Narrow One-Hidden-Layer ReL
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.polynomial.hermite_e import hermevander
 from numpy.typing import NDArray
@@ -22,6 +24,9 @@ from relucli.streaming.accumulator import Accumulator, Block
 __all__ = ["ContractedMoments"]
 
 Array = NDArray[np.float64]
+
+PIECE = 4096
+"""Rows at a time: their weights, several times as many numbers as the inputs, stay in cache."""
 
 
 class ContractedMoments(Accumulator):
@@ -85,14 +90,19 @@ class ContractedMoments(Accumulator):
         """Bytes of the weights, the projections, a wide copy of a block with huge labels, and the products."""
         g, d = self.directions.shape
         count = sum(map(self._count, self.orders))
-        return int(8 * rows * (d + 4 * count + 2 * g) + gram_scratch(d, count))
+        return int(8 * min(rows, PIECE) * (d + 4 * count + 2 * g) + gram_scratch(d, count))
 
     def update(self, block: Block) -> None:
         """Add a block: the weighted Gram matrices of all orders and directions at once."""
         if not self.orders:
             return
         y = (block.y - self.center) / self.scale
-        z = projections(block.x, self.directions, self.offsets - self.directions @ self.shift)
+        for start in range(0, len(y), PIECE):
+            self._update(block.x[start : start + PIECE], y[start : start + PIECE])
+
+    def _update(self, x: NDArray[Any], y: Array) -> None:
+        """Add some rows, with centred labels."""
+        z = projections(x, self.directions, self.offsets - self.directions @ self.shift)
         polynomials = np.moveaxis(hermevander(z, max(self.orders) - 2), -1, 0)
         silent = np.zeros_like(z)
 
@@ -102,10 +112,10 @@ class ContractedMoments(Accumulator):
             return np.concatenate([y * (polynomials[i] if i >= 0 else silent)[:count] for i, count in degrees])
 
         whole, down, low = (weights(lower) for lower in range(3))
-        self._add("xx", weighted_grams(*matched(block.x, whole)))
+        self._add("xx", weighted_grams(*matched(x, whole)))
         for linear, constant, factors in (("x", "one", whole), ("down", "down_one", down)):
-            x, narrow = matched(block.x, factors)
-            self._add(linear, narrow @ x)
+            rows, narrow = matched(x, factors)
+            self._add(linear, narrow @ rows)
             self._add(constant, factors.sum(axis=1))
         self._add("low", low.sum(axis=1))
 

@@ -1,4 +1,4 @@
-"""The moments pass: settings from a pilot, all sums in one fold, and what they estimate."""
+"""The moments pass: all sums in one fold, and what they estimate."""
 
 from __future__ import annotations
 
@@ -13,51 +13,16 @@ from scipy.linalg import solve_triangular
 from relucli.errors import DataError, UsageError
 from relucli.moments.base import BaseMoments
 from relucli.moments.contracted import ContractedMoments
-from relucli.moments.sliced import SliceMoments, quantile_edges
-from relucli.moments.whitening import looks_standard, projection_whitening, whitened
-from relucli.storage.dataset import ShiftedRows, pilot
+from relucli.moments.setup import MomentSettings, Setup, set_up
+from relucli.moments.sliced import SliceMoments
+from relucli.moments.whitening import whitened
+from relucli.storage.views import ShiftedRows
 from relucli.streaming.accumulator import Joint
 from relucli.streaming.fold import Engine, Rows
 
 __all__ = ["MomentSettings", "Moments", "estimate_moments"]
 
 Array = NDArray[np.float64]
-
-PILOT_ROWS = 65_536
-PILOT_FLOATS = 2**23
-LARGEST_ORDER = 16
-PROJECTIONS = 8
-FAR = 4.0
-LARGEST_SCALE = 1e9
-SMALLEST_EIGENVALUE = 1e-3
-
-
-@dataclass(frozen=True)
-class MomentSettings:
-    """Which moments to take.
-
-    Attributes
-    ----------
-    orders : tuple of int
-        Orders of the Hermite moments, each at least 1.
-    contractions : int
-        G, random unit directions to contract with; 0 leaves the contracted moments out.
-    slices : int
-        H, slices of the label; 0 leaves the slice moments out.
-    seed : int
-        Of the directions.
-    """
-
-    orders: tuple[int, ...] = (1, 2, 4, 6)
-    contractions: int = 8
-    slices: int = 16
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not all(1 <= order <= LARGEST_ORDER for order in self.orders):
-            raise UsageError(f"--orders {','.join(map(str, self.orders))}: each must be from 1 to {LARGEST_ORDER}")
-        if self.contractions < 0 or self.slices < 0:
-            raise UsageError("--contractions and --slices must not be negative")
 
 
 @dataclass(frozen=True)
@@ -73,7 +38,8 @@ class Moments:
     standard : bool
         Whether the inputs of the pilot look like N(0, I); if not, projections are of whitened inputs.
     whitening : tuple of ndarray
-        Mean (d,) and lower Cholesky factor (d, d) of the covariance of the inputs that the projections used.
+        Mean (d,) and lower Cholesky factor (d, d) of the covariance of the inputs that the projections used; standard
+        deviations (d,) in its place where second moments are not taken by slices.
     fingerprint : str
         Of the rows.
     """
@@ -113,9 +79,28 @@ class Moments:
 
     @cached_property
     def covariance(self) -> Array:
-        """Covariance of the inputs (divisor N), (d, d)."""
+        """Covariance of the inputs (divisor N), (d, d), or their variances, (d,), if only those were taken."""
         offset = self.mean - self._sliced.shift
-        return np.asarray(self._sliced.sums["xx"].sum(axis=0) / self.samples - np.outer(offset, offset))
+        second = self._sliced.sums["xx"] / self.samples
+        if second.ndim == 1:
+            return np.asarray(second - offset**2)
+        return np.asarray(second.sum(axis=0) - np.outer(offset, offset))
+
+    @property
+    def by_slices(self) -> bool:
+        """Whether there are second moments of each slice."""
+        return self._sliced.second == "slices"
+
+    @property
+    def edges(self) -> Array:
+        """Of the slices, (H - 1,)."""
+        return self._sliced.edges
+
+    @property
+    def slice_sums(self) -> tuple[Array, Array]:
+        """Sums of x - mean within each slice, (H, d), and of the rows that another row's label chooses."""
+        offset = self.slice_count[:, None] * (self.mean - self._sliced.shift)
+        return self._sliced.sums["x"] - offset, self._sliced.sums["other"] - offset
 
     @property
     def label_mean(self) -> float:
@@ -224,9 +209,9 @@ class Moments:
         """
         try:
             orders = tuple(int(order) for order in str(scalars["orders"]).split(",") if order)
-            counts = [int(scalars[name]) for name in ("contractions", "slices", "seed")]
-            settings = MomentSettings(orders, *counts)
-            setup = _Setup(
+            contractions, slices, seed = (int(scalars[name]) for name in ("contractions", "slices", "seed"))
+            settings = MomentSettings(orders, contractions, slices, seed)
+            setup = Setup(
                 arrays["edges"],
                 arrays["shift"],
                 arrays["directions"],
@@ -242,64 +227,18 @@ class Moments:
             raise DataError(f"the moments are incomplete ({error}); take them again") from error
 
 
-@dataclass(frozen=True)
-class _Setup:
-    edges: Array
-    shift: Array
-    directions: Array
-    offsets: Array
-    center: float
-    scale: float = 1.0
-    narrow: bool = False
-
-
-def _empty_sums(setup: _Setup, settings: MomentSettings) -> Joint:
+def _empty_sums(setup: Setup, settings: MomentSettings) -> Joint:
     dim, used = setup.directions.shape[1], slice(settings.contractions)
     label: dict[str, Any] = {"center": setup.center, "shift": setup.shift, "scale": setup.scale}
     joint: dict[str, Any] = {
         "base": BaseMoments(setup.directions, setup.offsets, **label),
-        "sliced": SliceMoments(dim, setup.edges, setup.shift),
+        "sliced": SliceMoments(dim, setup.edges, setup.shift, setup.second),
     }
     if settings.contractions:
         joint["contracted"] = ContractedMoments(
             setup.directions[used], setup.offsets[used], orders=settings.orders, **label
         )
     return Joint(joint)
-
-
-def _set_up(rows: Rows, settings: MomentSettings) -> tuple[_Setup, bool, tuple[Array, Array]]:
-    """Edges, centres and directions from a pilot, and whether its inputs look like N(0, I)."""
-    d = rows.dim
-    x, y = pilot(rows, min(PILOT_ROWS, PILOT_FLOATS // d))
-    if not 1e-140 < np.abs(y).max() < 1e140 and y.any():
-        raise DataError(f"y holds labels of size {np.abs(y).max():.1g}, whose squares are out of range; rescale them")
-    mean = x.mean(axis=0)
-    spread = x.std(axis=0)
-    shift = np.where(np.abs(mean) > FAR * spread, mean, 0.0)
-    centered = x - mean
-    covariance = centered.T @ centered / len(x)
-    standard = looks_standard(mean, covariance, len(x))
-    whitening = np.zeros(d), np.eye(d)
-    if not standard and len(x) > d:
-        whitening = projection_whitening(mean, covariance, len(x), settings.contractions > 0)
-    g = np.random.default_rng([settings.seed, 1]).standard_normal((max(settings.contractions, PROJECTIONS), d))
-    g /= np.linalg.norm(g, axis=1, keepdims=True)
-    directions = solve_triangular(whitening[1], g.T, lower=True, trans="T").T
-    edges = quantile_edges(y, settings.slices)
-    center, scale = float(y.mean()), 2.0 ** np.frexp(y.std())[1]
-    narrow = standard or _well_scaled(spread, covariance)
-    if narrow:  # what is subtracted from float32 inputs must be float32 itself
-        shift = shift.astype(np.float32).astype(np.float64)
-    setup = _Setup(edges, shift, directions, directions @ whitening[0], center, scale, narrow)
-    return setup, standard, whitening
-
-
-def _well_scaled(spread: Array, covariance: Array) -> bool:
-    """Whether single precision, in which float32 inputs would be multiplied, resolves this covariance."""
-    if not (spread.min() > 1 / LARGEST_SCALE and spread.max() < LARGEST_SCALE):
-        return False
-    least = np.linalg.eigvalsh(covariance / spread[:, None] / spread)[0]
-    return bool(least > SMALLEST_EIGENVALUE)
 
 
 def estimate_moments(rows: Rows, settings: MomentSettings, engine: Engine, fingerprint: str = "") -> Moments:
@@ -325,7 +264,7 @@ def estimate_moments(rows: Rows, settings: MomentSettings, engine: Engine, finge
     DataError
         If moments are to be contracted, the inputs are not N(0, I), and their covariance is singular.
     """
-    setup, standard, whitening = _set_up(rows, settings)
+    setup, standard, whitening = set_up(rows, settings)
     shifted = ShiftedRows(rows, setup.shift, setup.narrow)
     sums = engine.fold(_empty_sums(setup, settings), shifted, "moments")
     return Moments(sums, settings, standard, whitening, fingerprint)

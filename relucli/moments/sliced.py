@@ -8,12 +8,16 @@ The two classical uses are sliced inverse regression (means; Li, JASA 1991) and 
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from relucli.streaming.accumulator import Accumulator, Block
 
-__all__ = ["SliceMoments", "quantile_edges"]
+__all__ = ["Second", "SliceMoments", "others", "quantile_edges", "slice_of"]
+
+Second = Literal["slices", "whole", "columns"]
 
 
 def quantile_edges(y: NDArray[np.float64], slices: int) -> NDArray[np.float64]:
@@ -32,6 +36,16 @@ def quantile_edges(y: NDArray[np.float64], slices: int) -> NDArray[np.float64]:
     return np.unique(edges)
 
 
+def slice_of(y: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The slice of each label, (n,)."""
+    return np.searchsorted(edges, y, side="right")
+
+
+def others(label: NDArray[np.intp]) -> NDArray[np.intp]:
+    """For each row of a block the slice of another one, half the block away: independent of its inputs."""
+    return np.roll(label, len(label) // 2)
+
+
 class SliceMoments(Accumulator):
     """Sums over the rows of each slice.
 
@@ -45,39 +59,63 @@ class SliceMoments(Accumulator):
         Increasing; empty for one slice that holds all rows.
     shift : ndarray, shape (d,)
         Subtracted from the inputs, so that means far from zero cost no accuracy: blocks bring what is left.
+    second : {"slices", "whole", "columns"}
+        Whether second moments are taken in each slice, of all rows together, or of each column alone: where d x d
+        matrices are many or large, passes over the rows do without them.
 
     Attributes
     ----------
     sums : dict
-        ``count`` (H,), ``y`` (H,), ``x`` (H, d) and ``xx`` (H, d, d), of the shifted inputs.
+        ``count`` (H,), ``y`` (H,), ``x`` (H, d), and the second moments ``xx`` (H, d, d), (1, d, d) or (d,), all of the
+        shifted inputs.  Without slices of their own second moments, ``other`` (H, d) are the sums of inputs of rows
+        that are chosen by the label of another row, for comparison.
     """
 
-    def __init__(self, dim: int, edges: NDArray[np.float64], shift: NDArray[np.float64]) -> None:
+    def __init__(
+        self, dim: int, edges: NDArray[np.float64], shift: NDArray[np.float64], second: Second = "slices"
+    ) -> None:
         self.dim = dim
         self.edges = edges
         self.shift = shift
+        self.second = second
         self.sums = {name: np.zeros(shape) for name, shape in self.shapes().items()}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every sum."""
         h, d = len(self.edges) + 1, self.dim
-        return {"count": (h,), "y": (h,), "x": (h, d), "xx": (h, d, d)}
+        shapes: dict[str, tuple[int, ...]] = {"count": (h,), "y": (h,), "x": (h, d)}
+        if self.second == "slices":
+            return shapes | {"xx": (h, d, d)}
+        return shapes | {"other": (h, d), "xx": (1, d, d) if self.second == "whole" else (d,)}
 
     def scratch(self, rows: int) -> int:
-        """Bytes of the sorted copy of a block and of its product."""
-        return 8 * (rows * (self.dim + 3) + self.dim * self.dim)
+        """Bytes of the sorted copy of a block, or of who is in which slice, and of a product."""
+        product = 0 if self.second == "columns" else self.dim * self.dim
+        wide = self.dim if self.second == "slices" else 4 * len(self.edges) + 4
+        return 8 * (rows * (wide + 3) + product)
 
     def update(self, block: Block) -> None:
         """Add a block: each row to its slice, so that all slices together cost one Gram matrix."""
         slices = len(self.edges) + 1
-        label = np.searchsorted(self.edges, block.y, side="right")
-        order = np.argsort(label.astype(np.min_scalar_type(slices)), kind="stable")
-        x = np.take(block.x, order, axis=0)
+        label = slice_of(block.y, self.edges)
         count = np.bincount(label, minlength=slices)
+        if self.second == "slices":
+            self._by_slices(block.x, label, count)
+        else:
+            chosen = np.concatenate([np.arange(slices)[:, None] == of for of in (label, others(label))])
+            means = (chosen.astype(block.x.dtype) @ block.x).astype(np.float64)
+            self.sums["x"] += means[:slices]
+            self.sums["other"] += means[slices:]
+            whole = self.second == "whole"
+            self.sums["xx"] += block.x.T @ block.x if whole else np.einsum("ni,ni->i", block.x, block.x)
+        self.sums["count"] += count
+        self.sums["y"] += np.bincount(label, weights=block.y, minlength=slices)
+
+    def _by_slices(self, x: NDArray[Any], label: NDArray[np.intp], count: NDArray[np.intp]) -> None:
+        order = np.argsort(label.astype(np.min_scalar_type(len(count))), kind="stable")
+        x = np.take(x, order, axis=0)
         stops = np.cumsum(count)
         for h in np.flatnonzero(count):
             rows = x[stops[h] - count[h] : stops[h]]
             self.sums["x"][h] += np.ones(len(rows), x.dtype) @ rows
             self.sums["xx"][h] += rows.T @ rows
-        self.sums["count"] += count
-        self.sums["y"] += np.bincount(label, weights=block.y, minlength=slices)

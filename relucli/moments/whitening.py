@@ -19,17 +19,22 @@ def whitened(matrix: Array, root: Array) -> Array:
     return np.asarray(solve_triangular(root, half.T, lower=True).T)
 
 
-def looks_standard(mean: Array, covariance: Array, samples: int) -> bool:
-    """Whether N rows with this mean and covariance could come from N(0, I), at six standard deviations.
+def looks_standard(x: Array) -> bool:
+    """Whether rows (n, d) could come from N(0, I), at six standard deviations.
 
-    N |mean|^2 is chi-squared with d degrees of freedom, and N |cov - I|_F^2 has mean d (d + 1) and, for large N,
-    variance about 4 d (d + 1).
+    n |mean|^2 is chi-squared with d degrees of freedom.  For the covariance S with divisor m = n - 1, and whichever of
+    m and d is the larger, m |S - I|_F^2 - (tr S)^2 has mean d and variance 4 d^2 in the limit (Ledoit and Wolf, Annals
+    of Statistics 30, 2002, section 4).  |S|_F is that of the smaller of the two Gram matrices.
     """
-    d = len(mean)
-    by_mean = samples * mean @ mean <= d + 6 * np.sqrt(2 * d) + 12
-    excess = samples * float(((covariance - np.eye(d)) ** 2).sum()) - d * (d + 1)
-    slack = 6 * np.sqrt(4 * d * (d + 1)) + 6 * d * (d + 1) * np.sqrt(d / samples) + 24
-    return bool(by_mean and excess <= slack)
+    n, d = x.shape
+    mean = x.mean(axis=0)
+    if n * mean @ mean > d + 6 * np.sqrt(2 * d) + 12:
+        return False
+    centered, m = x - mean, max(1, n - 1)
+    gram = (centered.T @ centered if d < n else centered @ centered.T) / m
+    trace = float(np.trace(gram))
+    statistic = m * (float((gram * gram).sum()) - 2 * trace + d) - trace**2
+    return bool(statistic <= d + 6 * np.sqrt(4 * d * (d + 1)) * (1 + 2 / np.sqrt(m)) + 24)
 
 
 def cholesky_root(mean: Array, covariance: Array, samples: int) -> Array:

@@ -23,7 +23,6 @@ from relucli.storage.columns import (
     check_finite,
     first_unreadable,
     read_column,
-    squares,
 )
 from relucli.storage.hdf5 import find_dataset, open_file, reading
 from relucli.storage.schema import DATASET, INPUTS, LABELS, StrPath, is_ours
@@ -34,11 +33,16 @@ from relucli.streaming.blocks import Span, block_rows, blocks
 if TYPE_CHECKING:
     from relucli.streaming.fold import Rows
 
-__all__ = ["DatasetWriter", "MemoryRows", "StoredRows", "open_dataset", "pilot", "shard_paths"]
+__all__ = [
+    "DatasetWriter",
+    "MemoryRows",
+    "StoredRows",
+    "open_dataset",
+    "pilot",
+    "shard_paths",
+]
 
 Floats = NDArray[Any]
-
-LARGEST_SQUARES = 1e30
 
 
 @dataclass(frozen=True)
@@ -217,8 +221,8 @@ class MemoryRows(FiniteRows):
         self.samples, self.dim = inputs.shape
         self.dtype = block_dtype(inputs.dtype)
         self.row_bytes = self.dim * inputs.itemsize + labels.itemsize
-        self._x = inputs.astype(self.dtype, copy=False)
-        self._y = labels.reshape(-1).astype(np.float64, copy=False)
+        self.x = inputs.astype(self.dtype, copy=False)
+        self.y = labels.reshape(-1).astype(np.float64, copy=False)
 
     def block(self, span: Span) -> Block:
         """The rows of a span, as views.
@@ -229,40 +233,11 @@ class MemoryRows(FiniteRows):
             If a number is not finite.
         """
         rows = slice(span.start, span.stop)
-        block = Block(self._x[rows], self._y[rows], span.start)
+        block = Block(self.x[rows], self.y[rows], span.start)
         check_finite("", (INPUTS, LABELS), block)
         return block
 
     _lasting = block
-
-
-class ShiftedRows:
-    """Rows with a vector subtracted from every input.
-
-    Parameters
-    ----------
-    rows : Rows
-        The rows.
-    shift : ndarray, shape (d,)
-        What to subtract.
-    narrow : bool
-        Whether blocks of float32 may stay so, for sums that need no more digits; those with inputs so large that
-        their squares could overflow become float64 even then.
-    """
-
-    def __init__(self, rows: Rows, shift: NDArray[np.float64], narrow: bool = False) -> None:
-        self.rows, self.shift, self.narrow = rows, shift, narrow
-        self.samples, self.dim, self.row_bytes = rows.samples, rows.dim, rows.row_bytes
-
-    def block(self, span: Span) -> Block:
-        """The rows of a span, in float64 unless they may be narrow."""
-        block = self.rows.block(span)
-        x = block.x
-        if x.dtype != np.float64 and not (self.narrow and squares(x) < LARGEST_SQUARES):
-            x = x.astype(np.float64)
-        if self.shift.any():
-            x = x - self.shift.astype(x.dtype)
-        return Block(x, block.y, block.start)
 
 
 def open_dataset(paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, labels: str = LABELS) -> StoredRows:

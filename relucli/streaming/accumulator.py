@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Accumulator", "Block", "Joint"]
+__all__ = ["Accumulator", "Block", "Gathered", "Joint"]
 
 Floats = NDArray[Any]
 
@@ -76,6 +77,10 @@ class Accumulator(ABC):
         """Bytes of the sums."""
         return 8 * sum(int(np.prod(shape, dtype=np.int64)) for shape in self.shapes().values())
 
+    def held(self, groups: int, rows: int) -> int:
+        """Bytes of the partial sums that wait to be merged in a pass over so many groups and rows."""
+        return (groups.bit_length() + 1) * self.nbytes
+
 
 class Joint(Accumulator):
     """Several accumulators folded in one pass.
@@ -106,3 +111,45 @@ class Joint(Accumulator):
     def fresh(self) -> Self:
         """Fresh parts."""
         return type(self)({name: part.fresh() for name, part in self.parts.items()})
+
+
+class Gathered(Accumulator):
+    """What a function gives for each row, in the order of the rows: sums under concatenation.
+
+    Parameters
+    ----------
+    function : callable
+        Of a block: an array of shape (n, width), or (n,) if that is 1.
+    width : int
+        Numbers for each row.
+    """
+
+    def __init__(self, function: Callable[[Block], NDArray[np.float64]], width: int) -> None:
+        self.function = function
+        self.width = width
+        self.sums = {"values": np.empty((0, width))}
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """No rows yet."""
+        return {"values": (0, self.width)}
+
+    def held(self, groups: int, rows: int) -> int:
+        """Bytes of all that is gathered, and of a copy of it."""
+        return 16 * rows * self.width
+
+    def scratch(self, rows: int) -> int:
+        """Bytes of what a block gives."""
+        return 16 * rows * self.width
+
+    def update(self, block: Block) -> None:
+        """Append what the rows of a block give."""
+        self.sums["values"] = np.concatenate([self.values, self.function(block).reshape(-1, self.width)])
+
+    def merge(self, other: Self) -> None:
+        """Append what later rows gave."""
+        self.sums["values"] = np.concatenate([self.values, other.values])
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """All that was gathered, (N, width)."""
+        return self.sums["values"]

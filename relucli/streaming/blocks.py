@@ -14,6 +14,7 @@ __all__ = ["BLOCKS_PER_GROUP", "Span", "block_rows", "blocks", "group_rows", "gr
 BLOCK_BYTES = 4 * 2**20
 BLOCKS_PER_GROUP = 4
 ROWS_PER_COLUMN = 16
+MOST_ROWS_TO_OUTWEIGH = 16384
 
 
 class Span(NamedTuple):
@@ -35,9 +36,12 @@ def block_rows(dim: int) -> int:
 
 
 def group_rows(dim: int) -> int:
-    """Rows in a canonical group: at least four blocks, and enough rows to outweigh d x d sums."""
+    """Rows in a canonical group: at least four blocks, and enough rows to outweigh d x d sums, up to d = 1024.
+
+    Wider data seldom have such sums, and are cut into more groups so that several workers share them evenly.
+    """
     rows = BLOCKS_PER_GROUP * block_rows(dim)
-    while rows < ROWS_PER_COLUMN * dim:
+    while rows < min(ROWS_PER_COLUMN * dim, MOST_ROWS_TO_OUTWEIGH):
         rows *= 2
     return rows
 

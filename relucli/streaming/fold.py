@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
-import numpy as np
-
 from relucli.errors import UsageError
 from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.blocks import Span, block_rows, blocks, groups
@@ -125,7 +123,7 @@ class Engine:
         """As many workers as were asked for, as are useful, and as fit."""
         count = len(groups(rows.samples, rows.dim))
         block = min(block_rows(rows.dim), rows.samples)
-        held = (int(np.log2(max(1, count))) + 2) * empty.nbytes
+        held = empty.held(count, rows.samples)
         share = empty.nbytes + block * (16 * rows.dim + 16) + empty.scratch(block)
         if held + share > self.memory:
             need = -(-(held + share) // 2**20)

@@ -7,7 +7,7 @@ from relucli.errors import DataError, UsageError
 from relucli.learning.pipeline import LearnOptions, learn
 from relucli.learning.polish import polish
 from relucli.learning.search import _refined_basis
-from relucli.learning.select import Split
+from relucli.learning.split import Split
 from relucli.learning.structured import Metric
 from relucli.learning.student import Student
 from relucli.moments.estimate import MomentSettings, estimate_moments
@@ -265,7 +265,8 @@ def test_a_dead_neuron_does_no_harm_to_the_refined_span():
     beta = np.array([[1.0, 0, 0, 0, 0], [0, 0.1, 0, 0, -9]])
     student = Student(beta, np.ones(2), np.zeros(5), np.arange(5))
     fit = polish(MemoryRows(x, y), student, True, Engine(), Metric.standard(4), steps=0)
-    basis, unexplained = _refined_basis(fit, Split.of(x, y, 5), LearnOptions(2, bias=True), Engine())
+    split = Split.of(MemoryRows(x, y), 5, True, Engine())
+    basis, unexplained = _refined_basis(fit, split, LearnOptions(2, bias=True), Metric.standard(4))
     assert np.linalg.norm(np.linalg.qr(basis)[0][0]) > 0.99
     assert not unexplained
 

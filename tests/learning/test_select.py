@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 
 from relucli.learning.descent import Fit
-from relucli.learning.select import Model, Selection, Split, _one_standard_error, clearly_needed, lifting
+from relucli.learning.select import Model, Selection, _one_standard_error, clearly_needed, lifting
+from relucli.learning.split import Split
 from relucli.learning.student import Quadratic, Student
+from relucli.storage.dataset import MemoryRows
+from relucli.streaming.fold import Engine
 
 
 def model(m, mse, excess, polished=True):
@@ -63,17 +66,17 @@ def test_fits_to_different_rows_do_not_tell_what_is_needed():
 @pytest.mark.parametrize("every", [0, 2, 5])
 def test_rows_are_held_out_at_even_distances_and_none_is_lost(every):
     x, y = np.arange(22.0).reshape(11, 2), np.arange(11.0)
-    split = Split.of(x, y, every)
+    seen = Split.of(MemoryRows(x, y), every, False, Engine()).seen(np.eye(2))
     held = [] if not every else [float(i) for i in range(11) if i % every == every - 1]
-    assert split.held_y.tolist() == held
-    assert sorted([*split.y, *held]) == y.tolist()
-    assert np.array_equal(split.x[:, 0] / 2, split.y)
-    assert np.array_equal(split.held_x[:, 0] / 2, split.held_y)
+    assert seen.held_y.tolist() == held
+    assert sorted([*seen.y, *held]) == y.tolist()
+    assert np.array_equal(seen.x[:, 0] / 2, seen.y)
+    assert np.array_equal(seen.held_x[:, 0] / 2, seen.held_y)
 
 
 def selection(squares, loss=1.0, exact=False):
     fit = Fit(None, Quadratic(loss, np.zeros(1), 1.0, 9, np.eye(1)), (), True)
-    return Selection(fit, (), np.asarray(squares, dtype=float), exact)
+    return Selection(fit, (), np.asarray(squares, dtype=float), np.zeros(len(squares)), exact)
 
 
 def test_better_means_by_more_than_one_standard_error():

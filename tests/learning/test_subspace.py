@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from relucli.errors import UsageError
-from relucli.learning.subspace import _label_functions, estimate_subspace
+from relucli.learning.sketch import label_functions
+from relucli.learning.subspace import estimate_subspace
 from relucli.moments.estimate import MomentSettings, estimate_moments
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
@@ -129,7 +130,7 @@ def test_few_rows_of_standard_inputs_are_not_whitened():
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_label_functions_are_orthonormal_to_each_other_and_to_one(count):
     share = np.array([0.1, 0.3, 0.25, 0.2, 0.15])
-    functions = np.column_stack([np.ones(5), _label_functions(share, count)])
+    functions = np.column_stack([np.ones(5), label_functions(share, count)])
     np.testing.assert_allclose(functions.T @ (share[:, None] * functions), np.eye(count + 1), atol=1e-12)
     assert (np.diff(functions[:, 1]) > 0).all()
 

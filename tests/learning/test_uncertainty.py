@@ -98,9 +98,9 @@ def test_errors_are_the_spread_over_replications(loss):
 def test_quantile_is_that_of_chi_squared():
     from scipy.stats import chi2
 
-    assert _quantile(4 * np.eye(3)) == pytest.approx(2 * np.sqrt(chi2.ppf(0.95, 3)))
-    assert _quantile(np.diag([9.0, 0.0])) == pytest.approx(3 * 1.959964, rel=1e-6)
-    assert _quantile(np.zeros((2, 2))) == 0.0
+    assert _quantile(12.0, 48.0) == pytest.approx(2 * np.sqrt(chi2.ppf(0.95, 3)))
+    assert _quantile(9.0, 81.0) == pytest.approx(3 * 1.959964, rel=1e-6)
+    assert _quantile(0.0, 0.0) == 0.0
 
 
 def test_errors_of_a_singular_problem_are_finite():
