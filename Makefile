@@ -18,7 +18,7 @@ NOISE   ?= 0.1
 SEED    ?= 1
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint bench bench-recovery bench-peers samples clean help
+.PHONY: demo test lint stress bench bench-recovery bench-peers samples clean help
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\): *.*## /\1: /p' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ lint: $(VENV)/ready-to-test  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+stress: $(VENV)/ready-to-test  ## kill, race, fill and forge: within 15 minutes, one table
+	$(BIN)/python tests/stress/run.py
 
 bench: bench-recovery bench-peers  ## measure all that the README tabulates: under an hour
 
