@@ -209,6 +209,8 @@ class StructuredAccumulator(Accumulator):
         One row in so many is taken for the normal matrix.
     """
 
+    guarded = False  # a trial student may be at fault
+
     def __init__(self, student: Student, frame: Array, bias: bool, loss: Loss, thinning: int = 1) -> None:
         p = student.beta.shape[1]
         if len(student.free) not in (0, int(bias), p):

@@ -251,6 +251,8 @@ class NormalAccumulator(Accumulator):
         Of a residual.
     """
 
+    guarded = False  # a trial student may be at fault
+
     def __init__(self, student: Student, bias: bool, stale: Array | None = None, loss: Loss = SQUARED) -> None:
         self.student = student
         self.loss = loss

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relucli.errors import DataError, printable
+from relucli.storage.schema import INPUTS, LABELS
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span
 
@@ -29,6 +30,17 @@ class FiniteRows:
     def _lasting(self, span: Span) -> Block:
         """Read the rows of a span into arrays of their own."""
         raise NotImplementedError
+
+    def _place(self, row: int) -> tuple[str, tuple[str, str], int]:
+        """The file of a row, with a colon, the names of inputs and labels there, and the index of the row in it."""
+        return "", (INPUTS, LABELS), row
+
+    def describe(self, row: int, column: int | None) -> str:
+        """Where a number is stored, and what it is: of the inputs, or a label if the column is None."""
+        (prefix, names, index), block = self._place(row), self._lasting(Span(row, row + 1))
+        if column is None:
+            return f"{prefix}{printable(names[1])} row {index} is {block.y[0]:.6g}"
+        return f"{prefix}{printable(names[0])} row {index} column {column} is {block.x[0, column]:.6g}"
 
     @cached_property
     def fingerprint(self) -> str:

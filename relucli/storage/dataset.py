@@ -126,6 +126,10 @@ class StoredRows(FiniteRows):
         """
         return self._read(span, self._buffer(span.rows))
 
+    def _place(self, row: int) -> tuple[str, tuple[str, str], int]:
+        index = bisect_right(self._stops, row)
+        return f"{self._files[index][1]}: ", self._columns, row - ([0, *self._stops][index])
+
     def _lasting(self, span: Span) -> Block:
         return self._read(span, np.empty((span.rows, self.dim), self.dtype))
 

@@ -48,6 +48,10 @@ class ShiftedRows:
             x = x - self.shift.astype(x.dtype)
         return Block(x, block.y, block.start)
 
+    def describe(self, row: int, column: int | None) -> str:
+        """Of the rows that are viewed."""
+        return self.rows.describe(row, column)
+
 
 class RelabelledRows:
     """Rows with other labels.
@@ -65,6 +69,10 @@ class RelabelledRows:
     def block(self, span: Span) -> Block:
         """The rows of a span."""
         return Block(self.rows.block(span).x, self.labels[span.start : span.stop], span.start)
+
+    def describe(self, row: int, column: int | None) -> str:
+        """Of the rows that are viewed."""
+        return self.rows.describe(row, column)
 
 
 class _Runs:
@@ -92,6 +100,11 @@ class _Runs:
             at += taken
         x, y = (np.concatenate(column) for column in zip(*pieces, strict=True))
         return Block(x, y, span.start)
+
+    def describe(self, row: int, column: int | None) -> str:
+        """Of the rows that are viewed."""
+        period, within = divmod(row, self.width)
+        return self.rows.describe(period * self.period + self.first + within, column)
 
 
 def part(rows: Rows, every: int, last: bool) -> Rows | None:

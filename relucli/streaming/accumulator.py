@@ -49,6 +49,9 @@ class Accumulator(ABC):
 
     sums: dict[str, NDArray[np.float64]]
 
+    guarded = True
+    """Whether sums that overflow are the fault of a row, and an error; else they are the caller's to judge."""
+
     @abstractmethod
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every sum."""
@@ -71,6 +74,11 @@ class Accumulator(ABC):
         """Add the sums of an accumulator over later rows."""
         for name, total in self.sums.items():
             total += other.sums[name]
+
+    @property
+    def finite(self) -> bool:
+        """Whether no sum has overflowed."""
+        return all(np.isfinite(total).all() for total in self.sums.values())
 
     @property
     def nbytes(self) -> int:

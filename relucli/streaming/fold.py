@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, TypeVar
 
-from relucli.errors import UsageError
+import numpy as np
+
+from relucli.errors import DataError, UsageError
 from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.blocks import Span, block_rows, blocks, groups
 from relucli.streaming.executors import Executor, executor_for, one_blas_thread
+from relucli.streaming.overflow import first_overflow
 
 __all__ = ["DEFAULT_MEMORY", "Engine", "Progress", "Rows", "tree_merge"]
 
@@ -35,6 +38,10 @@ class Rows(Protocol):
 
     def block(self, span: Span) -> Block:
         """Read the rows of a span, checked to be finite."""
+        ...
+
+    def describe(self, row: int, column: int | None) -> str:
+        """Where a number is stored, and what it is: of the inputs, or a label if the column is None."""
         ...
 
 
@@ -65,8 +72,11 @@ def tree_merge(partials: Iterable[A], empty: A) -> A:
 
 def _fold_group(empty: A, rows: Rows, group: Span) -> A:
     total = empty.fresh()
-    for span in blocks(group, rows.dim):
-        total.update(rows.block(span))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for span in blocks(group, rows.dim):
+            total.update(rows.block(span))
+        if empty.guarded and not total.finite:
+            raise first_overflow(empty, rows, group)
     return total
 
 
@@ -102,12 +112,16 @@ class Engine:
         ------
         UsageError
             If one worker's share does not fit into the memory bound.
+        DataError
+            If a sum overflows; it names the row.
         """
         executor = self._executor(empty, rows)
         spans = groups(rows.samples, rows.dim)
-        with one_blas_thread():
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             partials = executor.map(partial(_fold_group, empty, rows), spans)
             total = tree_merge(self._counted(partials, spans, rows, name), empty)
+        if empty.guarded and not total.finite:
+            raise DataError(f"sums overflow over {rows.samples} rows, none of them alone; rescale the data")
         self.passes += 1
         return total
 
