@@ -15,12 +15,14 @@ ROOT = Path(relucli.__file__).parent
 # What each part of the package may import; the order admits no arrow back.
 MAY_IMPORT = {
     "errors": set(),
+    "extras": {"errors"},
     "network": {"errors"},
     "streaming": {"errors"},
     "storage": {"errors", "network", "streaming"},
     "synthesis": {"errors", "network", "streaming"},
     "scoring": {"errors", "network", "streaming", "storage"},
     "generation": {"errors", "network", "streaming", "storage", "synthesis"},
+    "interchange": {"errors", "extras", "network", "streaming", "storage"},
     "moments": {"errors", "streaming", "storage"},
     "learning": {"errors", "network", "streaming", "storage", "moments"},
 }

@@ -26,6 +26,7 @@ COMMANDS = {
     "moments": "Take the moments of a dataset, in one pass.",
     "learn": "Recover the network behind a dataset.",
     "evaluate": "Score a network on a dataset, and against its teacher.",
+    "export": "Write a network as ONNX, safetensors, NPZ or JSON.",
 }
 
 # typer.main brings its own click in some versions, and imports it in others.
