@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from students import CASES, METRICS, draw, metric_of, planted
 
 from relucli.learning.loss import SQUARED, Loss
 from relucli.learning.structured import Metric, StructuredAccumulator, frame_of
@@ -9,36 +10,11 @@ from relucli.learning.student import Student, augmented, normal_equations
 from relucli.streaming.accumulator import Block
 
 
-def planted(rng, m, d, bias, free):
-    p = d + bias
-    indices = {"none": (), "offset": range(d, p), "all": range(p)}[free]
-    linear = rng.standard_normal(p) if free == "all" else np.where(np.arange(p) < d, 0.0, 0.4)
-    signs = rng.choice([-1.0, 1.0], m)
-    return Student(rng.standard_normal((m, p)), signs, linear, np.array(indices, dtype=np.intp))
-
-
 def taken(student, x, y, bias, metric, loss=SQUARED, thinning=1, blocks=3):
     total = StructuredAccumulator(student, frame_of(student, bias, metric), bias, loss, thinning)
     for part in np.array_split(np.arange(len(y)), blocks):
         total.update(Block(x[part], y[part], int(part[0])))
     return total.slope(metric)
-
-
-def metric_of(rng, d, kind):
-    if kind == "standard":
-        return Metric.standard(d)
-    mean = 0.3 * rng.standard_normal(d)
-    if kind == "scaled":
-        return Metric(mean, np.geomspace(0.3, 3, d))
-    return Metric(mean, np.linalg.cholesky(np.cov(rng.standard_normal((d, 3 * d)))))
-
-
-def draw(rng, n, metric):
-    z = rng.standard_normal((n, len(metric.mean)))
-    return metric.mean + (z * metric.root if metric.root.ndim == 1 else z @ metric.root.T)
-
-
-CASES = [(False, "none"), (False, "all"), (True, "offset"), (True, "all")]
 
 
 @pytest.mark.parametrize(("bias", "free"), CASES)
@@ -55,7 +31,7 @@ def test_loss_and_gradient_are_those_of_the_normal_equations(bias, free, loss):
 
 
 @pytest.mark.parametrize(("bias", "free"), CASES)
-@pytest.mark.parametrize("kind", ["standard", "scaled", "correlated"])
+@pytest.mark.parametrize("kind", METRICS)
 @pytest.mark.parametrize("loss", [SQUARED, Loss(0.5, 2.0)])
 def test_it_is_the_normal_matrix_where_the_span_is_everything(bias, free, kind, loss):
     rng = np.random.default_rng(1)
@@ -69,7 +45,7 @@ def test_it_is_the_normal_matrix_where_the_span_is_everything(bias, free, kind, 
 
 
 @pytest.mark.parametrize(("bias", "free"), CASES)
-@pytest.mark.parametrize("kind", ["standard", "scaled", "correlated"])
+@pytest.mark.parametrize("kind", METRICS)
 def test_on_gaussian_inputs_it_is_the_normal_matrix_in_the_limit(bias, free, kind):
     rng = np.random.default_rng(2)
     n, d = 60_000, 12
@@ -86,7 +62,7 @@ def test_on_gaussian_inputs_it_is_the_normal_matrix_in_the_limit(bias, free, kin
     assert np.abs(spread - 1).max() < 3 * np.sqrt(8 * q / n)
 
 
-@pytest.mark.parametrize("kind", ["standard", "scaled", "correlated"])
+@pytest.mark.parametrize("kind", METRICS)
 def test_frame_is_orthonormal_and_spans_the_neurons_the_linear_part_and_the_mean(kind):
     rng = np.random.default_rng(3)
     student, metric = planted(rng, 2, 7, True, "all"), metric_of(rng, 7, kind)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from relucli.streaming.accumulator import Accumulator, Block, Joint
+from relucli.streaming.accumulator import Accumulator, Block, Gathered, Joint
 
 
 class Power(Accumulator):
@@ -86,3 +86,25 @@ def test_wide_copies_only_what_is_not_float64():
     assert narrow.wide[0, 0] == np.float64(np.float32(0.1))
     x = np.ones((2, 1))
     assert Block(x, np.zeros(2), 0).wide is x
+
+
+def test_gathered_values_are_in_the_order_of_the_rows(pieces):
+    empty = Gathered(lambda block: np.column_stack([block.x[:, 0], block.y]), 2)
+    early, late = empty.fresh(), empty.fresh()
+    early.update(pieces[0])
+    late.update(pieces[1])
+    early.merge(late)
+    expected = np.concatenate([np.column_stack([piece.x[:, 0], piece.y]) for piece in pieces])
+    np.testing.assert_array_equal(early.values, expected)
+    assert empty.values.shape == (0, 2)
+
+
+def test_one_gathered_number_a_row_may_be_a_vector(pieces):
+    total = Gathered(lambda block: block.y, 1)
+    total.update(pieces[0])
+    np.testing.assert_array_equal(total.values[:, 0], pieces[0].y)
+
+
+def test_gathered_values_count_all_rows_as_held(pieces):
+    assert Gathered(lambda block: block.y, 3).held(groups=7, rows=1000) == 2 * 8 * 3 * 1000
+    assert Power(3, 2).held(groups=7, rows=1000) == 4 * Power(3, 2).nbytes
