@@ -102,6 +102,16 @@ def test_only_the_command_line_prints(name):
 
 
 @modules
+def test_nothing_that_could_run_what_a_file_holds(name):
+    runs_code = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "runpy", "yaml"}
+    assert not {module.split(".")[0] for module, _ in imports(name)} & runs_code
+    calls = [node for node in ast.walk(TREES[name]) if isinstance(node, ast.Call)]
+    assert not {call.func.id for call in calls if isinstance(call.func, ast.Name)} & {"eval", "exec", "compile"}
+    allowed = [word.value for call in calls for word in call.keywords if word.arg == "allow_pickle"]
+    assert all(isinstance(value, ast.Constant) and value.value is False for value in allowed)
+
+
+@modules
 def test_all_is_what_it_says(name):
     module = import_module(name)
     public = getattr(module, "__all__", None)

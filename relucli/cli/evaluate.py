@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relucli.cli import options
-from relucli.cli.options import Data, Inputs, Json, Labels, Memory, Quiet, Scheduler, Unforced, Workers
+from relucli.cli.options import AllowExternal, Data, Inputs, Json, Labels, Memory, Quiet, Scheduler, Unforced, Workers
 from relucli.cli.render import View, columns, duration, facts, neurons_table, number, with_error
 from relucli.errors import DataError
 
@@ -37,6 +37,7 @@ def evaluate(
     teacher: Teacher = None,
     inputs: Inputs = "x",
     labels: Labels = "y",
+    allow_external: AllowExternal = False,
     as_json: Json = False,
     quiet: Quiet = False,
     force: Unforced = False,
@@ -55,7 +56,7 @@ def evaluate(
         learned = read_network(network)
         student = learned.network
         planted = None if teacher is None else read_network(teacher).network
-        with open_dataset(data, inputs, labels) as rows:
+        with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows:
             for path, net in ((network, student), (teacher, planted)):
                 if path is not None and net is not None and net.dim != rows.dim:
                     raise DataError(

@@ -11,6 +11,7 @@ import typer
 
 from relucli.cli import options
 from relucli.cli.options import (
+    AllowExternal,
     Data,
     Force,
     Inputs,
@@ -68,6 +69,7 @@ def learn(
     seed: Seed = 0,
     inputs: Inputs = "x",
     labels: Labels = "y",
+    allow_external: AllowExternal = False,
     as_json: Json = False,
     quiet: Quiet = False,
     force: Force = False,
@@ -85,7 +87,7 @@ def learn(
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, scheduler, progress)
         options.check_result(output, [*data, moments], force)
-        with open_dataset(data, inputs, labels) as rows:
+        with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows:
             taken = None if moments is None else _read_moments(moments, rows, data)
             with options.about(*data):
                 found = pipeline.learn(rows, asked, engine, taken)

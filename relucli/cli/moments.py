@@ -9,6 +9,7 @@ import typer
 
 from relucli.cli import options
 from relucli.cli.options import (
+    AllowExternal,
     Data,
     Force,
     Inputs,
@@ -45,6 +46,7 @@ def moments(
     seed: Seed = 0,
     inputs: Inputs = "x",
     labels: Labels = "y",
+    allow_external: AllowExternal = False,
     resume: Resume = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -66,7 +68,7 @@ def moments(
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, scheduler, progress)
         options.check_result(output, data, force)
-        with open_dataset(data, inputs, labels) as rows, options.about(*data):
+        with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows, options.about(*data):
             found = estimate_moments(rows, settings, engine, rows.fingerprint)
     provenance = Provenance(options.command_line(context), seed)
     write_moments(output, found.arrays(), found.scalars(), found.fingerprint, provenance, force)

@@ -16,6 +16,7 @@ import typer
 from relucli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from relucli.storage.trust import Trust
     from relucli.streaming.fold import Engine, Progress
 
 Data = Annotated[list[Path], typer.Argument(metavar="DATA.h5", help="HDF5 files: one dataset, in the order given.")]
@@ -30,6 +31,9 @@ Workers = Annotated[
     int | None, typer.Option(min=1, show_default="all cores", help="Threads; results do not depend on it.")
 ]
 Memory = Annotated[str, typer.Option(metavar="SIZE", help="Working memory: 512MiB, 2GiB, 100MB, 1e9.")]
+AllowExternal = Annotated[
+    bool, typer.Option("--allow-external", help="Read data that a file keeps in other files, or needs plugins for.")
+]
 # Accepted, so that scripts get an answer rather than a guess at what they misspelt.
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", hidden=True)]
 Unforced = Annotated[bool, typer.Option("--force", hidden=True)]
@@ -116,6 +120,13 @@ def make_engine(workers: int | None, memory: str, scheduler: str | None, progres
     if scheduler is not None:
         raise UsageError("--scheduler is not available in this version; leave it out to work on this machine")
     return Engine(workers or usable_cores(), parse_memory(memory), progress)
+
+
+def trust(allow_external: bool, engine: Engine) -> Trust:
+    """How far the inputs of a command are trusted."""
+    from relucli.storage.trust import Trust
+
+    return Trust(allow_external, engine.memory)
 
 
 def command_line(context: typer.Context) -> str:

@@ -7,25 +7,18 @@ import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from relucli.errors import DataError, InputError, printable
-from relucli.storage.atomic import error_code, io_error
-from relucli.storage.columns import (
-    FiniteRows,
-    block_dtype,
-    check_columns,
-    check_finite,
-    first_unreadable,
-    read_column,
-)
-from relucli.storage.hdf5 import find_dataset, open_file, reading
-from relucli.storage.schema import DATASET, INPUTS, LABELS, StrPath, is_ours
+from relucli.errors import DataError, InputError, UsageError, printable
+from relucli.storage.columns import FiniteRows, block_dtype, check_columns, check_finite
+from relucli.storage.hdf5 import open_file
+from relucli.storage.part import Part
+from relucli.storage.schema import INPUTS, LABELS, StrPath
+from relucli.storage.trust import Trust
 from relucli.storage.writer import DatasetWriter, shard_paths
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span, block_rows, blocks
@@ -45,45 +38,6 @@ __all__ = [
 Floats = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The two columns of one open file."""
-
-    where: str
-    inputs: str
-    labels: str
-    x: Any
-    y: Any
-
-    def read(self, span: Span, x: Floats, y: NDArray[np.float64]) -> None:
-        """Read rows of this file into arrays, and check them."""
-        for name, data, into in (
-            (self.inputs, self.x, x),
-            (self.labels, self.y, y.reshape(-1, *self.y.shape[1:])),
-        ):
-            try:
-                read_column(data, span, into)
-            except (OSError, RuntimeError, ValueError) as error:
-                if error_code(error) is not None:
-                    raise io_error(error, self.where, writing=False) from error
-                bad = first_unreadable(data, span)
-                raise DataError(
-                    f"{self.where}: {printable(name)} rows {bad.start} to {bad.stop - 1} cannot be read "
-                    "(checksum or filter failure); copy or make the file again"
-                ) from error
-        check_finite(f"{self.where}: ", (self.inputs, self.labels), Block(x, y, span.start))
-
-
-def _find_part(file: Any, where: str, inputs: str, labels: str) -> _Part:
-    with reading(where, "attributes"):
-        is_ours(file, where, DATASET)
-    x = find_dataset(file, where, inputs, "pass --inputs NAME")
-    y = find_dataset(file, where, labels, "pass --labels NAME")
-    with reading(where, "dtypes"):
-        check_columns(f"{where}: ", (inputs, labels), x, y)
-    return _Part(where, inputs, labels, x, y)
-
-
 class StoredRows(FiniteRows):
     """Rows in one or several HDF5 files; implements `relucli.streaming.fold.Rows`.
 
@@ -101,11 +55,11 @@ class StoredRows(FiniteRows):
         Bytes that a row takes in the files, on average.
     """
 
-    _parts: list[_Part]
+    _parts: list[Part]
 
-    def __init__(self, paths: Sequence[StrPath], inputs: str = INPUTS, labels: str = LABELS) -> None:
+    def __init__(self, paths: Sequence[StrPath], inputs: str, labels: str, trust: Trust) -> None:
         self._files = [(os.path.abspath(path), printable(path)) for path in paths]
-        self._columns = (inputs, labels)
+        self._columns, self._trust = (inputs, labels), trust
         self._reset()
         parts = self._parts = self._open()
         self._stops = list(accumulate(len(part.x) for part in parts))
@@ -113,6 +67,12 @@ class StoredRows(FiniteRows):
         self.dtype = np.result_type(*(block_dtype(part.x.dtype) for part in parts))
         stored = (len(p.x) * (self.dim * p.x.dtype.itemsize + p.y.dtype.itemsize) for p in parts)
         self.row_bytes = sum(stored) // self.samples
+        block = 8 * self.dim * min(block_rows(self.dim), self.samples)
+        if block > trust.memory:
+            raise UsageError(
+                f"--memory {trust.memory // 2**20}MiB is too small for {self.dim} inputs: "
+                f"pass --memory {-(-block // 2**20)}MiB"
+            )
 
     def block(self, span: Span) -> Block:
         """Read the rows of a span; ``x`` is valid until this thread reads the next.
@@ -149,7 +109,7 @@ class StoredRows(FiniteRows):
         """Close the files; a later read opens them again."""
         with self._lock:
             for part in self._parts:
-                part.x.file.close()
+                part.close()
             self._parts = []
 
     def _buffer(self, rows: int) -> Floats:
@@ -159,7 +119,7 @@ class StoredRows(FiniteRows):
             buffer = self._local.buffer = np.empty((size, self.dim), self.dtype)
         return buffer[:rows]
 
-    def _opened(self) -> list[_Part]:
+    def _opened(self) -> list[Part]:
         with self._lock:
             if not self._parts:
                 parts = self._open()
@@ -168,11 +128,12 @@ class StoredRows(FiniteRows):
                 self._parts = parts
             return self._parts
 
-    def _open(self) -> list[_Part]:
+    def _open(self) -> list[Part]:
         with ExitStack() as files:
             parts = []
             for path, where in self._files:
-                parts.append(_find_part(files.enter_context(open_file(path, where)), where, *self._columns))
+                file = files.enter_context(open_file(path, where))
+                parts.append(Part(file, where, self._columns, self._trust))
                 columns, first = (part.x.shape[1] for part in (parts[-1], parts[0]))
                 if columns != first:
                     raise DataError(
@@ -244,7 +205,9 @@ class MemoryRows(FiniteRows):
     _lasting = block
 
 
-def open_dataset(paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, labels: str = LABELS) -> StoredRows:
+def open_dataset(
+    paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, labels: str = LABELS, trust: Trust | None = None
+) -> StoredRows:
     """Open HDF5 files, in the order given, as one dataset.
 
     Parameters
@@ -252,6 +215,8 @@ def open_dataset(paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, label
     paths : path or sequence of paths
     inputs, labels : str
         Names of the 2-D and the 1-D dataset in each file.
+    trust : Trust, optional
+        The default trusts nothing outside the files, and chunks of at most 512 MiB.
 
     Raises
     ------
@@ -259,11 +224,13 @@ def open_dataset(paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, label
         If a file is missing or may not be read.
     DataError
         If a file's content cannot be used.
+    UsageError
+        If its rows are too wide for the memory that ``trust`` allows.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not paths:
         raise InputError("no data: name at least one HDF5 file")
-    return StoredRows(paths, inputs, labels)
+    return StoredRows(paths, inputs, labels, trust or Trust())
 
 
 def pilot(rows: Rows, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -15,9 +15,7 @@ from relucli.errors import DataError, InputError, RelucliError, printable
 from relucli.storage.atomic import error_code, io_error
 from relucli.storage.schema import FORMAT_VERSION, Provenance, StrPath
 
-__all__ = ["create_file", "create_group", "find_dataset", "open_file", "reading"]
-
-_LISTED = 8
+__all__ = ["create_file", "create_group", "open_file", "reading", "stamp"]
 
 
 def open_file(path: StrPath, name: StrPath | None = None) -> Any:
@@ -69,57 +67,16 @@ def reading(where: str, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, OverflowError) as error:
         if error_code(error) is not None:
             raise io_error(error, where, writing=False) from error
         raise DataError(f"{where}: {printable(what)} cannot be read (damaged file?); copy or make it again") from error
 
 
-def find_dataset(file: Any, where: str, name: str, hint: str) -> Any:
-    """The dataset of that name in an open file.
-
-    Parameters
-    ----------
-    file : h5py.File
-        Open for reading.
-    where : str
-        The file, as messages call it.
-    name : str
-        Name or path of the dataset in the file.
-    hint : str
-        What to try when it is not there.
-
-    Raises
-    ------
-    DataError
-        If there is none, with those that there are.
-    """
-    shown = printable(name)
-    with reading(where, name):
-        known = not _unspeakable(name) and name in file
-        found = file[name] if known else None
-        if isinstance(found, h5py.Dataset):
-            return found
-        trouble = f"no dataset {shown}" if found is None else f"{shown} is not a dataset"
-        names = _dataset_names(file)
-    raise DataError(f"{where}: {trouble}; " + (f"it has {names}: {hint}" if names else "it has none at all"))
-
-
-def _unspeakable(name: str) -> bool:
-    """Whether a name holds bytes that are not UTF-8, as no name in an HDF5 file does."""
-    return any("\ud800" <= c <= "\udfff" for c in name)
-
-
-def _dataset_names(file: Any) -> str:
-    names: list[str] = []
-
-    def note(name: str, item: Any) -> bool | None:
-        if isinstance(item, h5py.Dataset):
-            names.append(printable(name))
-        return True if len(names) > _LISTED else None
-
-    file.visititems(note)
-    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
+def stamp(file: Any) -> tuple[int, int]:
+    """Size and time of last change of an open file: what differs when something has written to it since."""
+    now = os.fstat(file.id.get_vfd_handle())
+    return now.st_size, now.st_mtime_ns
 
 
 @contextmanager
@@ -130,11 +87,29 @@ def create_file(path: StrPath, kind: str, provenance: Provenance) -> Iterator[An
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    with h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, created, access)) as file:
+    file = h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, created, access))
+    try:
         provenance.write(file)
         yield file
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["format"] = kind
+    finally:
+        _close(file)
+
+
+def _close(file: Any) -> None:
+    """Close a file that was written to; if the disk does not take what is left, never touch it again.
+
+    HDF5 keeps what it could not write, and crashes when the objects of such a file are closed, by a collection of
+    garbage at the latest.
+    """
+    try:
+        file.flush()
+    except (OSError, RuntimeError):
+        for item in h5py.h5f.get_obj_ids(file.id):
+            h5py.h5i.inc_ref(item)
+        raise
+    file.close()
 
 
 def create_group(file: Any, name: str) -> Any:

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from relucli.errors import DataError, printable
 from relucli.network import ReluNetwork
 from relucli.storage.atomic import atomic_output
-from relucli.storage.hdf5 import create_file, create_group, find_dataset, open_file, reading
+from relucli.storage.hdf5 import create_file, create_group, open_file, reading
+from relucli.storage.links import find_dataset
 from relucli.storage.schema import MOMENTS, NETWORK, Provenance, StrPath, is_ours
 
 __all__ = ["MomentsFile", "NetworkFile", "read_moments", "read_network", "write_moments", "write_network"]

@@ -97,6 +97,27 @@ class TestData:
         message = "net.h5: a relucli-network file where a relucli-dataset file is wanted; check the order of files"
         refused(reader.format("net.h5"), message, 65)
 
+    def test_a_link_to_another_file(self, refused, cli, pipeline, reader):
+        with h5py.File("a.h5", "w") as file:
+            file["x"], file["y"] = h5py.ExternalLink("data.h5", "/x"), h5py.ExternalLink("data.h5", "/y")
+        message = "a.h5: x is a link to another file, data.h5; pass --allow-external to follow it"
+        refused(reader.format("a.h5"), message, 65)
+        assert cli(reader.format("a.h5 --allow-external")).status == 0
+
+    def test_numbers_that_were_never_written(self, refused, pipeline, reader):
+        with h5py.File("a.h5", "w") as file:
+            file.create_dataset("x", (2**40, 4), "f8", chunks=(2**20, 4))
+            file.create_dataset("y", (2**40,), "f8", chunks=(2**20,))
+        message = "a.h5: x was not written to the end (0 of 1048576 chunks); make the file again"
+        refused(reader.format("a.h5"), message, 65)
+
+    def test_chunks_that_do_not_fit_into_memory(self, refused, pipeline, foreign, columns, reader):
+        with h5py.File("a.h5", "w") as file:
+            file.create_dataset("x", data=np.zeros((2**17, 4)), chunks=(2**17, 4), compression="gzip")
+            file["y"] = np.zeros(2**17)
+        message = "a.h5: a chunk of x takes 4MiB once decompressed; pass --memory 4MiB"
+        refused(reader.format("a.h5 --memory 3MiB"), message, 65)
+
 
 def test_damaged_data(refused, pipeline):
     with h5py.File("data.h5") as file:

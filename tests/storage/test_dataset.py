@@ -121,7 +121,7 @@ def test_a_file_that_another_program_writes(folder):
         ({"a\nb": Y}, r"no dataset x; it has a\nb: pass --inputs NAME"),
         (
             {"x": h5py.SoftLink("/nowhere"), "y": Y},
-            "x cannot be read (damaged file?); copy or make it again",
+            "x is a link to /nowhere, which is not there; correct it",
         ),
         ({"x": X[:0], "y": Y[:0]}, "x is empty, of shape (0, 3); make the file again"),
         ({"x": X[:, :0], "y": Y}, "x is empty, of shape (4, 0); make the file again"),
@@ -237,7 +237,7 @@ def test_a_failing_disk_is_not_taken_for_bad_data(foreign, monkeypatch):
     def fail(*_):
         raise OSError("Can't read data (file read failed: errno = 5, error message = 'Input/output error')")
 
-    monkeypatch.setattr(dataset, "read_column", fail)
+    monkeypatch.setattr("relucli.storage.part.read_column", fail)
     refused(foreign("a.h5", x=X, y=Y), StorageError, "a.h5: input/output error; check the disk")
 
 

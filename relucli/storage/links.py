@@ -1,0 +1,144 @@
+"""Finding a dataset in a file, link by link: none may lead out of it unless that is allowed."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import h5py
+
+from relucli.errors import DataError, printable
+from relucli.storage.hdf5 import open_file, reading
+from relucli.storage.trust import Trust, check_stored
+
+__all__ = ["find_dataset"]
+
+_LISTED = 8
+_DEEPEST = 4
+_MOST_LINKS = 32
+
+
+def find_dataset(file: Any, where: str, name: str, hint: str, trust: Trust | None = None) -> Any:
+    """The dataset of that name in an open file, complete and of sizes that fit.
+
+    Parameters
+    ----------
+    file : h5py.File
+        Open for reading.
+    where : str
+        The file, as messages call it.
+    name : str
+        Name or path of the dataset in the file.
+    hint : str
+        What to try when it is not there.
+    trust : Trust, optional
+        The default trusts nothing outside the file.
+
+    Raises
+    ------
+    DataError
+        If there is none, with those that there are; if it leads out of the file, or `check_stored` refuses it.
+    """
+    trust, shown = trust or Trust(), printable(name)
+    with reading(where, name):
+        found = _follow(file, where, name, trust)
+        if isinstance(found, h5py.Dataset):
+            _check_place(found, where, shown, trust)
+            return found
+        trouble = f"no dataset {shown}" if found is None else f"{shown} is not a dataset"
+        names = [printable(known) for known in islice(_dataset_names(file), _LISTED + 1)]
+    more = ", ..." if len(names) > _LISTED else ""
+    listed = f"it has {', '.join(names[:_LISTED])}{more}: {hint}" if names else "it has none at all"
+    raise DataError(f"{where}: {trouble}; {listed}")
+
+
+def _follow(file: Any, where: str, name: str, trust: Trust) -> Any:
+    """What a name leads to, or None."""
+    if "\0" in name or any("\ud800" <= c <= "\udfff" for c in name):
+        return None  # no name in an HDF5 file is like that
+    item, parts, soft = file, deque(_parts(name)), ""
+    for _ in range(_MOST_LINKS + len(parts)):
+        if not parts:
+            return item if item is not file else None
+        part = parts.popleft()
+        link = item.get(part, getlink=True) if isinstance(item, h5py.Group) else None
+        if isinstance(link, h5py.SoftLink):
+            soft = link.path
+            item = item.file["/"] if soft.startswith("/") else item
+            parts.extendleft(reversed(_parts(soft)))
+        elif isinstance(link, h5py.ExternalLink) and not trust.allow_external:
+            raise DataError(
+                f"{where}: {printable(name)} is a link to another file, {printable(link.filename)}; "
+                "pass --allow-external to follow it"
+            )
+        elif link is None and soft:
+            raise DataError(
+                f"{where}: {printable(name)} is a link to {printable(soft)}, which is not there; correct it"
+            )
+        elif link is None:
+            return None
+        else:
+            item = item[part]
+    raise DataError(f"{where}: {printable(name)} is a link that leads nowhere; correct it")
+
+
+def _parts(name: str) -> list[str]:
+    return [part for part in name.split("/") if part not in ("", ".")]
+
+
+def _dataset_names(group: Any, prefix: str = "", depth: int = 0) -> Iterator[str]:
+    """Names of the datasets of a file, down to a depth that no stack minds, in order."""
+    for name in sorted(group):
+        if isinstance(group.get(name, getlink=True), h5py.HardLink):
+            item = group[name]
+            if isinstance(item, h5py.Dataset):
+                yield prefix + name
+            elif isinstance(item, h5py.Group) and depth < _DEEPEST:
+                yield from _dataset_names(item, f"{prefix}{name}/", depth + 1)
+
+
+def _check_place(data: Any, where: str, shown: str, trust: Trust) -> None:
+    """Refuse data that lie in other files, unless that is allowed and they are all there: what is not reads as zero."""
+    external = data.external or ()
+    if not (data.is_virtual or external):
+        check_stored(data, where, shown, trust)
+        return
+    if not trust.allow_external:
+        kind = "a virtual dataset, assembled from others" if data.is_virtual else "stored in other files"
+        raise DataError(f"{where}: {shown} is {kind}; pass --allow-external to read it")
+    for name, offset, size in external:
+        here, wanted = printable(name), offset + (size if size != h5py.h5f.UNLIMITED else 1)
+        if not os.path.isfile(name) or os.path.getsize(name) < wanted:
+            raise DataError(f"{where}: {shown} is stored in {here}, which is missing or too short; restore that file")
+    if data.is_virtual:
+        _check_sources(data, where, shown, trust)
+
+
+def _check_sources(data: Any, where: str, shown: str, trust: Trust) -> None:
+    covered = 0
+    for source in data.virtual_sources():
+        covered += source.vspace.get_select_npoints()
+        folder = os.path.dirname(data.file.filename)
+        places = [os.path.join(folder, source.file_name), source.file_name]
+        path = data.file.filename if source.file_name == "." else next(filter(os.path.isfile, places), places[0])
+        with open_file(path) as file:
+            part = _follow(file, printable(path), source.dset_name, Trust())
+            if not isinstance(part, h5py.Dataset) or part.is_virtual or part.external or not _holds(part, source):
+                raise DataError(
+                    f"{where}: {shown} takes from {printable(source.dset_name)} in {printable(path)} what is not "
+                    "stored there; correct it"
+                )
+            check_stored(part, printable(path), printable(source.dset_name), trust)
+    if covered != data.size:
+        raise DataError(f"{where}: {shown} has {data.size} numbers, but sources for {covered}; correct it")
+
+
+def _holds(part: Any, source: Any) -> bool:
+    """Whether a dataset is as large as what a virtual dataset takes from it."""
+    if source.src_space.get_select_type() == h5py.h5s.SEL_ALL:
+        return bool(part.size == source.vspace.get_select_npoints())
+    _, last = source.src_space.get_select_bounds()
+    return len(last) == part.ndim and all(a < n for a, n in zip(last, part.shape, strict=True))
