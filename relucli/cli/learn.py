@@ -102,12 +102,13 @@ def learn(
 def _read_moments(path: Path, rows: StoredRows, data: Sequence[Path]) -> Moments:
     """Moments from a file, if they are of these rows."""
     from relucli.moments.estimate import Moments
+    from relucli.storage.checksums import differ
     from relucli.storage.results import read_moments
 
     file = read_moments(path)
     with options.about(path):
         moments = Moments.restore(file.arrays, file.settings, file.fingerprint)
-        if moments.fingerprint == rows.fingerprint:
+        if moments.fingerprint == rows.fingerprint and not differ(rows.checksums, file.checksums):
             return moments
         here, there = (f"{of.samples} rows of {of.dim} inputs" for of in (rows, moments))
         reason = "their rows differ" if here == there else f"of {there}, not {here}"

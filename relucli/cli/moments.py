@@ -69,9 +69,9 @@ def moments(
         engine = options.make_engine(workers, memory, scheduler, progress)
         options.check_result(output, data, force)
         with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows, options.about(*data):
-            found = estimate_moments(rows, settings, engine, rows.fingerprint)
+            found, checksums = estimate_moments(rows, settings, engine, rows.fingerprint), rows.checksums
     provenance = Provenance(options.command_line(context), seed)
-    write_moments(output, found.arrays(), found.scalars(), found.fingerprint, provenance, force)
+    write_moments(output, found.arrays(), found.scalars(), found.fingerprint, provenance, force, checksums)
     values = _values(found) | {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
     view.summary(values, lambda: [_drawn(values)])
 

@@ -7,6 +7,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relucli.errors import DataError, InputError, UsageError, printable
+from relucli.storage.checksums import checksums
 from relucli.storage.columns import FiniteRows, block_dtype, check_columns, check_finite
 from relucli.storage.hdf5 import open_file
 from relucli.storage.part import Part
@@ -90,6 +92,11 @@ class StoredRows(FiniteRows):
         index = bisect_right(self._stops, row)
         return f"{self._files[index][1]}: ", self._columns, row - ([0, *self._stops][index])
 
+    @cached_property
+    def checksums(self) -> str:
+        """What `relucli.storage.checksums.checksums` says of all columns."""
+        return checksums(column for part in self._opened() for column in (part.x, part.y))
+
     def _lasting(self, span: Span) -> Block:
         return self._read(span, np.empty((span.rows, self.dim), self.dtype))
 
@@ -150,7 +157,7 @@ class StoredRows(FiniteRows):
         self._local = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
-        stay = {"_parts", "_lock", "_local", "fingerprint"}
+        stay = {"_parts", "_lock", "_local", "fingerprint", "checksums"}
         return {name: value for name, value in self.__dict__.items() if name not in stay}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from relucli.errors import DataError, printable
 from relucli.storage.hdf5 import open_file, reading
 from relucli.storage.trust import Trust, check_stored
 
-__all__ = ["find_dataset"]
+__all__ = ["dataset_names", "find_dataset", "find_object"]
 
 _LISTED = 8
 _DEEPEST = 4
@@ -44,19 +44,20 @@ def find_dataset(file: Any, where: str, name: str, hint: str, trust: Trust | Non
     """
     trust, shown = trust or Trust(), printable(name)
     with reading(where, name):
-        found = _follow(file, where, name, trust)
+        found = find_object(file, where, name, trust)
         if isinstance(found, h5py.Dataset):
             _check_place(found, where, shown, trust)
             return found
         trouble = f"no dataset {shown}" if found is None else f"{shown} is not a dataset"
-        names = [printable(known) for known in islice(_dataset_names(file), _LISTED + 1)]
+        names = [printable(known) for known in islice(dataset_names(file), _LISTED + 1)]
     more = ", ..." if len(names) > _LISTED else ""
     listed = f"it has {', '.join(names[:_LISTED])}{more}: {hint}" if names else "it has none at all"
     raise DataError(f"{where}: {trouble}; {listed}")
 
 
-def _follow(file: Any, where: str, name: str, trust: Trust) -> Any:
-    """What a name leads to, or None."""
+def find_object(file: Any, where: str, name: str, trust: Trust | None = None) -> Any:
+    """What a name leads to in an open file, or None; parameters and errors are those of `find_dataset`."""
+    trust = trust or Trust()
     if "\0" in name or any("\ud800" <= c <= "\udfff" for c in name):
         return None  # no name in an HDF5 file is like that
     item, parts, soft = file, deque(_parts(name)), ""
@@ -71,8 +72,7 @@ def _follow(file: Any, where: str, name: str, trust: Trust) -> Any:
             parts.extendleft(reversed(_parts(soft)))
         elif isinstance(link, h5py.ExternalLink) and not trust.allow_external:
             raise DataError(
-                f"{where}: {printable(name)} is a link to another file, {printable(link.filename)}; "
-                "pass --allow-external to follow it"
+                f"{where}: {printable(name)} is a link to another file, {printable(link.filename)}; {trust.remedy}"
             )
         elif link is None and soft:
             raise DataError(
@@ -89,7 +89,7 @@ def _parts(name: str) -> list[str]:
     return [part for part in name.split("/") if part not in ("", ".")]
 
 
-def _dataset_names(group: Any, prefix: str = "", depth: int = 0) -> Iterator[str]:
+def dataset_names(group: Any, prefix: str = "", depth: int = 0) -> Iterator[str]:
     """Names of the datasets of a file, down to a depth that no stack minds, in order."""
     for name in sorted(group):
         if isinstance(group.get(name, getlink=True), h5py.HardLink):
@@ -97,7 +97,7 @@ def _dataset_names(group: Any, prefix: str = "", depth: int = 0) -> Iterator[str
             if isinstance(item, h5py.Dataset):
                 yield prefix + name
             elif isinstance(item, h5py.Group) and depth < _DEEPEST:
-                yield from _dataset_names(item, f"{prefix}{name}/", depth + 1)
+                yield from dataset_names(item, f"{prefix}{name}/", depth + 1)
 
 
 def _check_place(data: Any, where: str, shown: str, trust: Trust) -> None:
@@ -108,7 +108,7 @@ def _check_place(data: Any, where: str, shown: str, trust: Trust) -> None:
         return
     if not trust.allow_external:
         kind = "a virtual dataset, assembled from others" if data.is_virtual else "stored in other files"
-        raise DataError(f"{where}: {shown} is {kind}; pass --allow-external to read it")
+        raise DataError(f"{where}: {shown} is {kind}; {trust.remedy}")
     for name, offset, size in external:
         here, wanted = printable(name), offset + (size if size != h5py.h5f.UNLIMITED else 1)
         if not os.path.isfile(name) or os.path.getsize(name) < wanted:
@@ -125,7 +125,7 @@ def _check_sources(data: Any, where: str, shown: str, trust: Trust) -> None:
         places = [os.path.join(folder, source.file_name), source.file_name]
         path = data.file.filename if source.file_name == "." else next(filter(os.path.isfile, places), places[0])
         with open_file(path) as file:
-            part = _follow(file, printable(path), source.dset_name, Trust())
+            part = find_object(file, printable(path), source.dset_name)
             if not isinstance(part, h5py.Dataset) or part.is_virtual or part.external or not _holds(part, source):
                 raise DataError(
                     f"{where}: {shown} takes from {printable(source.dset_name)} in {printable(path)} what is not "

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from relucli.errors import DataError, printable
 from relucli.network import ReluNetwork
 from relucli.storage.atomic import atomic_output
-from relucli.storage.hdf5 import create_file, create_group, open_file, reading
-from relucli.storage.links import find_dataset
-from relucli.storage.schema import MOMENTS, NETWORK, Provenance, StrPath, is_ours
+from relucli.storage.contents import Contents, create_contents
+from relucli.storage.hdf5 import open_file, reading
+from relucli.storage.schema import MOMENTS, NETWORK, Provenance, StrPath
 
 __all__ = ["MomentsFile", "NetworkFile", "read_moments", "read_network", "write_moments", "write_network"]
 
@@ -69,12 +67,15 @@ class MomentsFile:
     fingerprint : str
         Of the rows that the moments were taken from.
     provenance : Provenance
+    checksums : str
+        Of the files that held the rows, see `relucli.storage.checksums`; empty if there were none.
     """
 
     arrays: dict[str, NDArray[Any]]
     settings: dict[str, Any]
     fingerprint: str
     provenance: Provenance
+    checksums: str = ""
 
 
 def write_network(
@@ -111,16 +112,16 @@ def write_network(
     for name, array in known.items():
         if array.shape != getattr(network, _ERRORS[name]).shape:
             raise ValueError(f"{name} has shape {array.shape}, unlike {_ERRORS[name]}")
-    with atomic_output(path, force) as temporary, create_file(temporary, NETWORK, provenance) as file:
+    with atomic_output(path, force) as temporary, create_contents(temporary, NETWORK, provenance) as file:
         for name in ("weights", "coefficients", "biases", "linear"):
-            _write_array(file, name, getattr(network, name))
-        file.attrs["offset"] = network.offset
+            file.array(name, getattr(network, name))
+        file.attribute("offset", network.offset)
         for name, array in known.items():
-            _write_array(file, name, array)
-        columns = create_group(file, "path")
+            file.array(name, array)
+        file.group("path")
         for name, column in (table or {}).items():
-            _write_array(columns, name, np.asarray(column))
-        _write_json(file, "diagnostics", diagnostics or {})
+            file.array(f"path/{name}", np.asarray(column))
+        file.json("diagnostics", diagnostics or {})
 
 
 def read_network(path: StrPath) -> NetworkFile:
@@ -134,36 +135,30 @@ def read_network(path: StrPath) -> NetworkFile:
         If it is not a network file, or what it holds is not a network.
     """
     where = printable(path)
-    with open_file(path) as file:
-        with reading(where, "attributes"):
-            provenance = Provenance.read(file) if is_ours(file, where, NETWORK) else None
-            offset = float(file.attrs.get("offset", 0.0))
-        weights = _finite(file, where, "weights", (None, None))
+    with open_file(path) as opened:
+        file = Contents(opened, where, NETWORK)
+        with reading(where, "offset"):
+            offset = float(file.attribute("offset", 0.0))
+        weights = file.array("weights", (None, None))
         neurons, dim = weights.shape
-        shapes = {
-            "weights": (neurons, dim),
-            "coefficients": (neurons,),
-            "biases": (neurons,),
-            "linear": (dim,),
-        }
-        optional = {"biases", "linear"} if provenance is None else set()
+        shapes = {"coefficients": (neurons,), "biases": (neurons,), "linear": (dim,)}
         parts = {
-            name: _finite(file, where, name, shape)
+            name: file.array(name, shape)
             for name, shape in shapes.items()
-            if name not in optional or name in file
+            if name == "coefficients" or file.provenance or name in file
         }
         errors = {
-            name: _array(file, where, name, shapes[of]).astype(np.float64)
+            name: file.array(name, shapes[of], finite=False).astype(np.float64)
             for name, of in _ERRORS.items()
             if name in file
         }
         try:
-            network = ReluNetwork(**parts, offset=offset)
+            network = ReluNetwork(weights, **parts, offset=offset)
         except ValueError as error:
             raise DataError(f"{where}: {error}; correct it or make it again") from error
-        if provenance is None:
+        if file.provenance is None:
             return NetworkFile(network, errors)
-        return NetworkFile(network, errors, _table(file, where), _json(file, where, "diagnostics"), provenance)
+        return NetworkFile(network, errors, _table(file), file.json("diagnostics"), file.provenance)
 
 
 def write_moments(
@@ -173,6 +168,7 @@ def write_moments(
     fingerprint: str,
     provenance: Provenance,
     force: bool = False,
+    checksums: str = "",
 ) -> None:
     """Write a moments file; the parameters are those of `MomentsFile`.
 
@@ -181,12 +177,13 @@ def write_moments(
     OutputError, StorageError
         As `relucli.storage.atomic.atomic_output`.
     """
-    with atomic_output(path, force) as temporary, create_file(temporary, MOMENTS, provenance) as file:
-        sums = create_group(file, "moments")
+    with atomic_output(path, force) as temporary, create_contents(temporary, MOMENTS, provenance) as file:
+        file.group("moments")
         for name, array in arrays.items():
-            _write_array(sums, name, np.asarray(array))
-        _write_json(file, "settings", settings)
-        file.attrs["fingerprint"] = fingerprint
+            file.array(f"moments/{name}", np.asarray(array))
+        file.json("settings", settings)
+        file.attribute("fingerprint", fingerprint)
+        file.attribute("checksums", checksums)
 
 
 def read_moments(path: StrPath) -> MomentsFile:
@@ -200,75 +197,18 @@ def read_moments(path: StrPath) -> MomentsFile:
         If it is not a moments file, or a damaged one.
     """
     where = printable(path)
-    with open_file(path) as file:
-        with reading(where, "attributes"):
-            if not is_ours(file, where, MOMENTS):
-                raise DataError(f"{where}: not a {MOMENTS} file; make one with relucli moments")
-            provenance = Provenance.read(file)
-            fingerprint = str(file.attrs["fingerprint"])
-        with reading(where, "moments"):
-            names: list[str] = []
-            file["moments"].visititems(lambda name, item: names.append(name) if hasattr(item, "shape") else None)
-            scalars = dict(file["moments"].attrs)
-        arrays = {name: _finite(file, where, f"moments/{name}") for name in names}
-        arrays |= {name: np.asarray(value) for name, value in scalars.items()}
-        return MomentsFile(arrays, _json(file, where, "settings"), fingerprint, provenance)
+    with open_file(path) as opened:
+        file = Contents(opened, where, MOMENTS)
+        if file.provenance is None:
+            raise DataError(f"{where}: not a {MOMENTS} file; make one with relucli moments")
+        arrays = {name: file.array(f"moments/{name}") for name in file.names("moments")}
+        fingerprint, checksums = (str(file.attribute(name, "")) for name in ("fingerprint", "checksums"))
+        return MomentsFile(arrays, file.json("settings"), fingerprint, file.provenance, checksums)
 
 
-def _write_array(group: Any, name: str, array: NDArray[Any]) -> None:
-    """Store with a checksum: its own or, for a scalar, stored as an attribute, that of the group's header."""
-    if array.ndim == 0:
-        group.attrs[name] = array[()]
-    elif array.size == 0:
-        group.create_dataset(name, data=array)
-    else:
-        group.create_dataset(name, data=array, chunks=True, fletcher32=True)
-
-
-def _write_json(file: Any, name: str, values: Mapping[str, Any]) -> None:
-    text = json.dumps(dict(values), default=lambda value: value.tolist()).encode()
-    # A fixed length, in a chunk: strings of variable length have no checksum.
-    _write_array(file, name, np.array([text], h5py.string_dtype("utf-8", len(text))))
-
-
-def _json(file: Any, where: str, name: str) -> dict[str, Any]:
-    data = find_dataset(file, where, name, "make the file again")
-    with reading(where, name):
-        values = json.loads(bytes(data[0]))
-        if not isinstance(values, dict):
-            raise ValueError(name)
-    return values
-
-
-def _array(file: Any, where: str, name: str, shape: tuple[int | None, ...] | None = None) -> NDArray[Any]:
-    data = find_dataset(file, where, name, "is this the right file?")
-    with reading(where, name):
-        if data.dtype.kind not in "biuf":
-            raise DataError(f"{where}: {printable(name)} does not hold real numbers; make the file again")
-        if shape is not None and not _matches(data.shape, shape):
-            wanted = ", ".join("any" if size is None else str(size) for size in shape)
-            raise DataError(f"{where}: {name} has shape {data.shape}, but must have ({wanted}); make the file again")
-        array: NDArray[Any] = np.asarray(data[()])
-    return array
-
-
-def _matches(found: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(found) == len(wanted) and all(b in (None, a) for a, b in zip(found, wanted, strict=True))
-
-
-def _finite(file: Any, where: str, name: str, shape: tuple[int | None, ...] | None = None) -> NDArray[Any]:
-    array = _array(file, where, name, shape)
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        at = tuple(int(i) for i in bad[0])
-        raise DataError(f"{where}: {printable(name)}{list(at)} is {array[at]}; make the file again")
-    return array
-
-
-def _table(file: Any, where: str) -> dict[str, NDArray[Any]]:
-    with reading(where, "path"):
-        names = list(file["path"])
-    table = {name: _array(file, where, f"path/{name}", (None,)) for name in names}
+def _table(file: Contents) -> dict[str, NDArray[Any]]:
+    """The path of models."""
+    table = {name: file.array(f"path/{name}", (None,), finite=False) for name in file.names("path")}
     if len({len(column) for column in table.values()}) > 1:
-        raise DataError(f"{where}: columns of path differ in length; make the file again")
+        raise DataError(f"{file.where}: columns of path differ in length; make the file again")
     return table

@@ -25,6 +25,7 @@ __all__ = [
     "NETWORK",
     "Provenance",
     "StrPath",
+    "attribute",
     "chunk_rows",
     "is_ours",
 ]
@@ -84,8 +85,15 @@ class Provenance:
     @classmethod
     def read(cls, file: Any) -> Provenance:
         """Load from the root attributes of an open HDF5 file."""
-        command, seed, version = (file.attrs[name] for name in ("command", "seed", "relucli_version"))
+        command, seed, version = (attribute(file, name) for name in ("command", "seed", "relucli_version"))
         return cls(str(command), int(seed), str(version))
+
+
+def attribute(item: Any, name: str, default: Any = None) -> Any:
+    """A single number or text that an object of an open HDF5 file has as attribute, if it has."""
+    if name not in item.attrs or item.attrs.get_id(name).shape != ():
+        return default
+    return item.attrs[name]
 
 
 def is_ours(file: Any, where: str, expected: str) -> bool:
@@ -96,14 +104,14 @@ def is_ours(file: Any, where: str, expected: str) -> bool:
     DataError
         If it is another kind of file of relucli, or one of a newer version.
     """
-    found = file.attrs.get("format")
+    found = attribute(file, "format")
     if not isinstance(found, str) or not found.startswith("relucli-"):
         return False
     if found != expected:
         raise DataError(
             f"{where}: a {printable(found)} file where a {expected} file is wanted; check the order of files"
         )
-    version = int(file.attrs["format_version"])
+    version = int(attribute(file, "format_version"))
     if version > FORMAT_VERSION:
         raise DataError(
             f"{where}: format version {version}, but relucli {__version__} reads up to {FORMAT_VERSION}; "

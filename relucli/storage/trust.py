@@ -19,7 +19,7 @@ from relucli.errors import DataError
 from relucli.streaming.blocks import Span
 from relucli.streaming.fold import DEFAULT_MEMORY
 
-__all__ = ["Trust", "check_inflation", "check_stored"]
+__all__ = ["Trust", "check_inflation", "check_stored", "check_whole"]
 
 _COMPRESSORS = {h5z.FILTER_DEFLATE: 1032, h5z.FILTER_LZF: 90}
 """Filters that shrink, and by how much at most."""
@@ -41,10 +41,13 @@ class Trust:
         of filters that relucli does not know.
     memory : int
         Most bytes that one chunk may take once decompressed.
+    remedy : str
+        What to do about data that are refused because they lie elsewhere.
     """
 
     allow_external: bool = False
     memory: int = DEFAULT_MEMORY
+    remedy: str = "pass --allow-external to read it all the same"
 
 
 def check_stored(data: Any, where: str, shown: str, trust: Trust) -> None:
@@ -69,12 +72,12 @@ def check_stored(data: Any, where: str, shown: str, trust: Trust) -> None:
         strange = [name for code, name in filters if code not in _KNOWN]
         if strange:
             raise DataError(
-                f"{where}: {shown} needs the filter {strange[0]}; store it with gzip or without compression, or pass "
-                "--allow-external to run that filter"
+                f"{where}: {shown} needs the filter {strange[0]}, not gzip; store it without compression, or "
+                f"{trust.remedy}"
             )
         if sum(code in _COMPRESSORS for code, _ in filters) > 1:
             raise DataError(f"{where}: {shown} is compressed more than once; store it with gzip or without compression")
-    stored, size = data.id.get_storage_size(), os.fstat(data.file.id.get_vfd_handle()).st_size
+    stored, size = data.id.get_storage_size(), file_bytes(data)
     if stored > size:
         raise DataError(f"{where}: {shown} claims {stored} bytes of a file of {size}; make the file again")
     wanted, there = _pieces(data)
@@ -143,6 +146,23 @@ def check_inflation(data: Any, where: str, shown: str, span: Span, trust: Trust,
                 "make the file again"
             )
         seen.add(chunk.byte_offset)
+
+
+def check_whole(data: Any, where: str, shown: str, trust: Trust | None = None) -> None:
+    """Refuse a dataset that is to be read at once and takes far more memory than its file does disk.
+
+    Parameters and errors are those of `check_stored`.
+    """
+    trust, size = trust or Trust(), file_bytes(data)
+    if data.nbytes > max(size, trust.memory):
+        raise DataError(f"{where}: {shown} takes {data.nbytes} bytes in memory, its file {size}; make the file again")
+    if data.chunks:
+        check_inflation(data, where, shown, Span(0, len(data)), trust, set())
+
+
+def file_bytes(data: Any) -> int:
+    """Size of the file that a dataset is in."""
+    return os.fstat(data.file.id.get_vfd_handle()).st_size
 
 
 def _fits(data: Any, offset: tuple[int, ...], compressor: int, most: int) -> bool:

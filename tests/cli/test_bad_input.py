@@ -100,7 +100,7 @@ class TestData:
     def test_a_link_to_another_file(self, refused, cli, pipeline, reader):
         with h5py.File("a.h5", "w") as file:
             file["x"], file["y"] = h5py.ExternalLink("data.h5", "/x"), h5py.ExternalLink("data.h5", "/y")
-        message = "a.h5: x is a link to another file, data.h5; pass --allow-external to follow it"
+        message = "a.h5: x is a link to another file, data.h5; pass --allow-external to read it all the same"
         refused(reader.format("a.h5"), message, 65)
         assert cli(reader.format("a.h5 --allow-external")).status == 0
 
@@ -287,6 +287,22 @@ def test_moments_of_other_data(refused, cli, pipeline):
     cli("generate twin.h5 --samples 4000 --teacher teacher.h5 --seed 99")
     message = "moments.h5: taken from other data than twin.h5 (their rows differ); take them again"
     refused("learn twin.h5 -o out.h5 -k 2 --moments moments.h5", message, 65)
+
+
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_moments_of_data_that_were_edited_since(refused, pipeline, name):
+    with h5py.File("data.h5", "a") as file:
+        file[name][100] *= 1 + 1e-15  # a row that the fingerprint does not see
+    message = "moments.h5: taken from other data than data.h5 (their rows differ); take them again"
+    refused("learn data.h5 -o out.h5 -k 2 --moments moments.h5", message, 65)
+
+
+def test_moments_of_the_same_data_in_another_layout(cli, pipeline):
+    with h5py.File("data.h5") as file, h5py.File("plain.h5", "w") as plain:
+        plain["x"], plain["y"] = file["x"][()], file["y"][()]
+    assert cli("learn plain.h5 -o out.h5 -k 2 --moments moments.h5").status == 0
+    assert cli("moments plain.h5 -o m.h5").status == 0
+    assert cli("learn data.h5 -o out2.h5 -k 2 --moments m.h5").status == 0
 
 
 def test_moments_that_are_not(refused, pipeline):
