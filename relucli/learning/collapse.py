@@ -163,9 +163,10 @@ def explains(larger: Fit, smaller: Fit) -> bool:
     """Whether a larger model explains far more than noise could.
 
     One more neuron may fit p parameters to noise over many half-spaces; a gain of six times 2 p + 10 noise variances
-    for each is beyond that.  Fits to different numbers of rows are not compared.
+    for each is beyond that.  Fits to different numbers of rows are not compared, and a fit without residual leaves
+    nothing to explain.
     """
-    if larger.quadratic.samples != smaller.quadratic.samples:
+    if larger.quadratic.samples != smaller.quadratic.samples or smaller.quadratic.exact:
         return False
     gain = smaller.quadratic.loss - larger.quadratic.loss
     each = (2 * smaller.student.linear.size + 10) * larger.quadratic.noise_variance

@@ -57,6 +57,13 @@ def test_neurons_that_explain_far_more_than_noise_are_needed():
     assert clearly_needed(path(1100.0, 1090.0, 900.0)) == 3
 
 
+def test_nothing_is_needed_beyond_a_fit_without_residual():
+    # Residuals of rounding have structure: a second split of the same kink may halve them.
+    fits = path(5000.0, 1e-25, 1e-28, n=1000)
+    assert fits[2].quadratic.exact
+    assert clearly_needed(fits) == 2
+
+
 def test_fits_to_different_rows_do_not_tell_what_is_needed():
     few, many = path(500.0, 490.0, n=500), path(50_000.0, 5000.0, n=5000)
     assert clearly_needed({1: many[1], 2: few[2]}) == 1
