@@ -397,11 +397,17 @@ class TestMatch:
         f = ReluNetwork(np.array([[-math.cos(angle), -math.sin(angle)]]), [1.0])
         assert match(f, g)[0].angle == pytest.approx(angle, rel=1e-9)
 
-    def test_an_angle_counts_the_bias(self):
-        g = ReluNetwork(np.array([[1.0]]), [1.0], [0.0])
-        f = ReluNetwork(np.array([[-1.0]]), [1.0], [-1.0])
+    @pytest.mark.parametrize("sign", [1.0, -1.0])
+    def test_an_angle_is_that_of_the_directions_however_large_the_bias(self, sign):
+        g = ReluNetwork(np.array([[1.0, 0.0]]), [1.0], [-100.0])
+        f = ReluNetwork(sign * np.array([[math.cos(0.1), math.sin(0.1)]]), [1.0], sign * np.array([-101.0]))
         (m,) = match(f, g)
-        assert (m.angle, m.bias_error) == (pytest.approx(math.pi / 4), 1.0)
+        assert (m.angle, m.bias_error) == (pytest.approx(0.1), -1.0)
+
+    def test_neurons_of_one_direction_are_told_apart_by_their_biases(self):
+        g = ReluNetwork(np.ones((3, 1)), [1.0, 2.0, 3.0], [-1.0, 0.0, 1.0])
+        f = ReluNetwork(np.ones((3, 1)), [3.0, 1.0, 2.0], [0.9, -1.1, 0.1])
+        assert [m.student for m in match(f, g)] == [1, 2, 0]
 
     def test_neurons_without_a_partner_have_none(self):
         g = network(3)

@@ -117,7 +117,8 @@ class Match:
         Indices of neurons; where several share a line, that of the largest.  ``student`` is None for a
         neuron left without a partner, and so are the errors.
     angle : float
-        Radians between (w, b) and (w', b') up to sign, at most pi / 2.
+        Radians between the directions w and w', with the student's neuron turned as the teacher's: as the lines
+        (w, b) and (w', b') are closest.
     coefficient_error : float
         Student's coefficient minus the teacher's, each summed over the neurons of its line.
     bias_error : float
@@ -134,6 +135,7 @@ class Match:
 def match(student: ReluNetwork, teacher: ReluNetwork) -> list[Match]:
     """Pair the teacher's neurons with the student's so that the sum of the angles is least.
 
+    That sum is of angles between lines (w, b) up to sign, so that neurons of one direction are told apart by bias.
     Lines are compared, not neurons: antipodal neurons and duplicates are first merged in both networks
     (`ReluNetwork.canonical`), since c relu(z) = c relu(-z) + c z leaves the orientation to convention.
     The list has one entry for each line of the teacher, in the order of its neurons.
@@ -150,13 +152,15 @@ def match(student: ReluNetwork, teacher: ReluNetwork) -> list[Match]:
     g, g_index = teacher.merged(LINE_TOLERANCE)
     minus, plus = distances(_directions(g), _directions(f))
     angles = 2 * np.arctan2(np.minimum(minus, plus), np.maximum(minus, plus))
+    apart, opposite = distances(g.weights, f.weights)
     found = [Match(int(i)) for i in g_index]
     for i, j in zip(*linear_sum_assignment(angles), strict=True):
-        turn = 1.0 if minus[i, j] <= plus[i, j] else -1.0
+        near, far = (apart, opposite) if minus[i, j] <= plus[i, j] else (opposite, apart)
+        turn = 1.0 if near is apart else -1.0
         found[i] = Match(
             teacher=int(g_index[i]),
             student=int(f_index[j]),
-            angle=float(angles[i, j]),
+            angle=float(2 * np.arctan2(near[i, j], far[i, j])),
             coefficient_error=float(f.coefficients[j] - g.coefficients[i]),
             bias_error=float(turn * f.biases[j] - g.biases[i]),
         )
