@@ -18,7 +18,7 @@ NOISE   ?= 0.1
 SEED    ?= 1
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint stress bench bench-recovery bench-peers samples clean help
+.PHONY: demo test lint stress bench bench-recovery bench-peers samples uses clean help
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\): *.*## /\1: /p' $(MAKEFILE_LIST)
@@ -69,6 +69,10 @@ bench-peers: $(VENV)/ready-to-bench  ## PyTorch, scikit-learn and statsmodels on
 
 samples: | $(VENV)/installed  ## make the files of sample_data again
 	$(MAKE) -C sample_data RELUCLI=$(abspath $(RELUCLI))
+
+uses: $(VENV)/ready-to-test  ## the two worked examples: a black box read out, a book of options recovered
+	$(MAKE) -C sample_data/black-box PYTHON=$(abspath $(BIN)/python) RELUCLI=$(abspath $(RELUCLI))
+	$(MAKE) -C sample_data/options PYTHON=$(abspath $(BIN)/python) RELUCLI=$(abspath $(RELUCLI))
 
 clean:           ## remove the demo and the environment
 	rm -rf $(DEMO) $(VENV)
