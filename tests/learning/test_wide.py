@@ -6,7 +6,7 @@ import pytest
 
 from relucli.learning import pipeline, sketch
 from relucli.learning.pipeline import LearnOptions, learn
-from relucli.storage.dataset import MemoryRows, open_dataset
+from relucli.storage.dataset import open_dataset
 from relucli.streaming import blocks as partition
 from relucli.streaming.fold import Engine
 from relucli.synthesis import plant
