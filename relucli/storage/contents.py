@@ -51,6 +51,7 @@ class Writer:
 
     def __init__(self, file: Any) -> None:
         self._file = file
+        self._open: list[Any] = []
         self.digests: dict[str, str] = {}
 
     def attribute(self, name: str, value: Any) -> None:
@@ -63,10 +64,10 @@ class Writer:
         folder, _, last = name.rpartition("/")
         if array.ndim == 0:
             self._file[folder or "/"].attrs[last] = array[()]
-        elif array.size == 0:
-            self._file.create_dataset(name, data=array)
         else:
-            self._file.create_dataset(name, data=array, chunks=True, fletcher32=True)
+            checked = {"chunks": True, "fletcher32": True} if array.size else {}
+            # Kept open: what a dataset could not write when it is closed is lost without an error.
+            self._open.append(self._file.create_dataset(name, data=array, **checked))
 
     def group(self, name: str) -> None:
         """Create a group."""

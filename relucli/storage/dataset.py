@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from relucli.errors import DataError, InputError, UsageError, printable
 from relucli.storage.checksums import checksums
 from relucli.storage.columns import FiniteRows, block_dtype, check_columns, check_finite
-from relucli.storage.hdf5 import open_file
+from relucli.storage.hdf5 import open_file, reading
 from relucli.storage.part import Part
 from relucli.storage.schema import INPUTS, LABELS, StrPath
 from relucli.storage.trust import Trust
@@ -95,7 +95,8 @@ class StoredRows(FiniteRows):
     @cached_property
     def checksums(self) -> str:
         """What `relucli.storage.checksums.checksums` says of all columns."""
-        return checksums(column for part in self._opened() for column in (part.x, part.y))
+        with reading(self._files[0][1], "checksums"):
+            return checksums(column for part in self._opened() for column in (part.x, part.y))
 
     def _lasting(self, span: Span) -> Block:
         return self._read(span, np.empty((span.rows, self.dim), self.dtype))

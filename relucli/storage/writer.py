@@ -120,10 +120,11 @@ class DatasetWriter:
             self._x[at], self._y[at] = x[:take], y[:take]
             self.rows += take
             x, y = x[take:], y[take:]
+            if self.rows == span.stop:
+                self._file.close()
 
     def _next_file(self) -> None:
-        """Finish the file of the last shard, which stays under its temporary name, and begin the next."""
-        self._file.close()
+        """Begin the file of the next shard; that of the last is whole, but stays under its temporary name."""
         self._current += 1
         rows = self._spans[self._current].rows
         temporary = self._outputs.enter_context(atomic_output(self.paths[self._current], self._force))
