@@ -6,6 +6,7 @@
     ├── UsageError          2   an option or argument that cannot be meant
     ├── DataError          65   a file that is readable, but whose content cannot be used
     ├── InputError         66   an input that is missing or may not be read
+    ├── ClusterError       69   a cluster that does not answer, or not as it must
     ├── OutputError        73   an output that exists, or cannot be created
     └── StorageError       74   a disk that is full or fails
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import os
 
 __all__ = [
+    "ClusterError",
     "DataError",
     "InputError",
     "OutputError",
@@ -49,6 +51,12 @@ class InputError(RelucliError):
     """An input that is missing or may not be read."""
 
     exit_status = 66
+
+
+class ClusterError(RelucliError):
+    """A cluster that cannot be reached, has no workers, loses them, or runs other versions."""
+
+    exit_status = 69
 
 
 class OutputError(RelucliError):

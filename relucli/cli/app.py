@@ -182,6 +182,7 @@ def main() -> NoReturn:
     sys.unraisablehook = _stop_again
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # they speak to developers; python -W shows them
+        sys.warnoptions.append("ignore")  # of processes that this one starts, too
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -52,7 +52,7 @@ def evaluate(
 
     start, view = perf_counter(), View(as_json, quiet)
     with view.progress() as progress:
-        engine = options.make_engine(workers, memory, scheduler, progress)
+        engine = options.make_engine(workers, memory, progress)
         learned = read_network(network)
         student = learned.network
         planted = None if teacher is None else read_network(teacher).network
@@ -63,7 +63,7 @@ def evaluate(
                         f"{path}: takes {net.dim} inputs, but {data[0]} has {rows.dim}; "
                         "check which of them belong together"
                     )
-            with options.about(*data):
+            with options.on_cluster(scheduler, engine, rows), options.about(*data):
                 values = asdict(score(student, rows, engine))
     values |= {"neurons": student.neurons, "dim": student.dim, "bytes_read": engine.bytes_read}
     if teacher is not None and planted is not None:

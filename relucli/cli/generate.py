@@ -66,8 +66,10 @@ def generate(
         network = _plant(dim, neurons, family, separation, bias, seed)
     else:
         network = _saved(view, teacher, dim, neurons, (family, separation, bias), seed)
+    if scheduler is not None:
+        view.note("rows are drawn on this machine: generate has no use for --scheduler")
     with view.progress() as progress:
-        engine = options.make_engine(workers, memory, scheduler, progress)
+        engine = options.make_engine(workers, memory, progress)
         outputs = generation.Outputs(data, teacher_out, force, options.command_line(context))
         paths = generation.generate(outputs, network, recipe, engine)
     values = {

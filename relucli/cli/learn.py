@@ -85,11 +85,11 @@ def learn(
     count = options.parse_neurons(k)
     asked = pipeline.LearnOptions(count, max_neurons, bias, subspace, discovery, whiten, starts, seed, loss)
     with view.progress() as progress:
-        engine = options.make_engine(workers, memory, scheduler, progress)
+        engine = options.make_engine(workers, memory, progress)
         options.check_result(output, [*data, moments], force)
         with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows:
             taken = None if moments is None else _read_moments(moments, rows, data)
-            with options.about(*data):
+            with options.on_cluster(scheduler, engine, rows), options.about(*data):
                 found = pipeline.learn(rows, asked, engine, taken)
     values = _values(found) | {"asked": count}
     if count is not None and found.network.neurons < count:

@@ -66,9 +66,13 @@ def moments(
         raise UsageError("--resume is not available in this version; leave it out to start afresh")
     settings = MomentSettings(options.parse_orders(orders), contractions, slices, seed)
     with view.progress() as progress:
-        engine = options.make_engine(workers, memory, scheduler, progress)
+        engine = options.make_engine(workers, memory, progress)
         options.check_result(output, data, force)
-        with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows, options.about(*data):
+        with (
+            open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows,
+            options.on_cluster(scheduler, engine, rows),
+            options.about(*data),
+        ):
             found, checksums = estimate_moments(rows, settings, engine, rows.fingerprint), rows.checksums
     provenance = Provenance(options.command_line(context), seed)
     write_moments(output, found.arrays(), found.scalars(), found.fingerprint, provenance, force, checksums)

@@ -16,6 +16,7 @@ import typer
 from relucli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from relucli.storage.dataset import StoredRows
     from relucli.storage.trust import Trust
     from relucli.streaming.fold import Engine, Progress
 
@@ -34,8 +35,11 @@ Memory = Annotated[str, typer.Option(metavar="SIZE", help="Working memory: 512Mi
 AllowExternal = Annotated[
     bool, typer.Option("--allow-external", help="Read data that a file keeps in other files, or needs plugins for.")
 ]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Dask scheduler, tcp://host:port, or local:N for N processes here."),
+]
 # Accepted, so that scripts get an answer rather than a guess at what they misspelt.
-Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", hidden=True)]
 Unforced = Annotated[bool, typer.Option("--force", hidden=True)]
 Resume = Annotated[bool, typer.Option("--resume", hidden=True)]
 
@@ -107,18 +111,16 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def make_engine(workers: int | None, memory: str, scheduler: str | None, progress: Progress | None = None) -> Engine:
-    """What runs the passes of a command.
+def make_engine(workers: int | None, memory: str, progress: Progress | None = None) -> Engine:
+    """What runs the passes of a command on this machine.
 
     Raises
     ------
     UsageError
-        If the memory is no size, or a scheduler is asked for.
+        If the memory is no size.
     """
     from relucli.streaming.fold import Engine
 
-    if scheduler is not None:
-        raise UsageError("--scheduler is not available in this version; leave it out to work on this machine")
     return Engine(workers or usable_cores(), parse_memory(memory), progress)
 
 
@@ -127,6 +129,27 @@ def trust(allow_external: bool, engine: Engine) -> Trust:
     from relucli.storage.trust import Trust
 
     return Trust(allow_external, engine.memory)
+
+
+@contextmanager
+def on_cluster(scheduler: str | None, engine: Engine, rows: StoredRows) -> Iterator[None]:
+    """Let an engine run its passes over rows in files on a cluster that sees them, if a scheduler is given.
+
+    Raises
+    ------
+    UsageError
+        If the scheduler is no address, or Dask is not installed.
+    ClusterError, InputError, DataError
+        If the cluster cannot be used, or does not see the files.
+    """
+    if scheduler is None:
+        yield
+        return
+    from relucli.streaming.dask import cluster
+
+    with cluster(scheduler) as engine.cluster:
+        engine.cluster.check(rows)
+        yield
 
 
 def command_line(context: typer.Context) -> str:

@@ -57,6 +57,7 @@ class StoredRows(FiniteRows):
         Bytes that a row takes in the files, on average.
     """
 
+    stored = True
     _parts: list[Part]
 
     def __init__(self, paths: Sequence[StrPath], inputs: str, labels: str, trust: Trust) -> None:
@@ -75,6 +76,11 @@ class StoredRows(FiniteRows):
                 f"--memory {trust.memory // 2**20}MiB is too small for {self.dim} inputs: "
                 f"pass --memory {-(-block // 2**20)}MiB"
             )
+
+    @property
+    def sizes(self) -> tuple[tuple[str, int], ...]:
+        """Absolute path and bytes of each file."""
+        return tuple((path, os.stat(path).st_size) for path, _ in self._files)
 
     def block(self, span: Span) -> Block:
         """Read the rows of a span; ``x`` is valid until this thread reads the next.
@@ -187,6 +193,8 @@ class MemoryRows(FiniteRows):
     DataError
         If shapes or dtypes cannot be used.
     """
+
+    stored = False
 
     def __init__(self, x: ArrayLike, y: ArrayLike) -> None:
         inputs, labels = np.asarray(x), np.asarray(y)

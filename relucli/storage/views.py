@@ -38,6 +38,11 @@ class ShiftedRows:
         self.rows, self.shift, self.narrow = rows, shift, narrow
         self.samples, self.dim, self.row_bytes = rows.samples, rows.dim, rows.row_bytes
 
+    @property
+    def stored(self) -> bool:
+        """Whether the rows are in files."""
+        return self.rows.stored
+
     def block(self, span: Span) -> Block:
         """The rows of a span, in float64 unless they may be narrow."""
         block = self.rows.block(span)
@@ -66,6 +71,11 @@ class RelabelledRows:
         self.rows, self.labels = rows, labels
         self.samples, self.dim, self.row_bytes = rows.samples, rows.dim, rows.row_bytes
 
+    @property
+    def stored(self) -> bool:
+        """Whether the rows are in files."""
+        return self.rows.stored
+
     def block(self, span: Span) -> Block:
         """The rows of a span."""
         return Block(self.rows.block(span).x, self.labels[span.start : span.stop], span.start)
@@ -85,6 +95,11 @@ class _Runs:
         whole, rest = divmod(rows.samples, self.period)
         self.samples = whole * self.width + min(self.width, max(0, rest - self.first))
         self.dim, self.row_bytes = rows.dim, rows.row_bytes
+
+    @property
+    def stored(self) -> bool:
+        """Whether the rows are in files."""
+        return self.rows.stored
 
     def block(self, span: Span) -> Block:
         """The rows of a span."""

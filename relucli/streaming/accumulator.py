@@ -64,11 +64,15 @@ class Accumulator(ABC):
         """Bytes of temporary arrays that ``update`` needs for a block of ``rows`` rows, input copies aside."""
         return 0
 
+    def filled(self, sums: dict[str, NDArray[np.float64]]) -> Self:
+        """An accumulator with the same settings and these sums."""
+        other = copy.copy(self)
+        other.sums = sums
+        return other
+
     def fresh(self) -> Self:
         """An accumulator with the same settings and all sums zero."""
-        other = copy.copy(self)
-        other.sums = {name: np.zeros(shape) for name, shape in self.shapes().items()}
-        return other
+        return self.filled({name: np.zeros(shape) for name, shape in self.shapes().items()})
 
     def merge(self, other: Self) -> None:
         """Add the sums of an accumulator over later rows."""
@@ -116,9 +120,11 @@ class Joint(Accumulator):
         for part in self.parts.values():
             part.update(block)
 
-    def fresh(self) -> Self:
-        """Fresh parts."""
-        return type(self)({name: part.fresh() for name, part in self.parts.items()})
+    def filled(self, sums: dict[str, NDArray[np.float64]]) -> Self:
+        """Parts with their share of the sums."""
+        return type(self)(
+            {n: part.filled({key: sums[f"{n}/{key}"] for key in part.sums}) for n, part in self.parts.items()}
+        )
 
 
 class Gathered(Accumulator):

@@ -55,6 +55,7 @@ def blocks(span: Span, dim: int) -> list[Span]:
     return _cut(span, block_rows(dim))
 
 
-def groups(rows: int, dim: int) -> list[Span]:
-    """Cut ``rows`` rows into canonical groups, in order."""
-    return _cut(Span(0, rows), group_rows(dim))
+def groups(rows: int | Span, dim: int, each: int = 1) -> list[Span]:
+    """Cut a number of rows, or a span that begins with a group, into runs of ``each`` canonical groups, in order."""
+    span = rows if isinstance(rows, Span) else Span(0, rows)
+    return _cut(span, each * group_rows(dim))

@@ -34,6 +34,10 @@ class Executor(Protocol):
 
     workers: int
 
+    def grain(self, groups: int) -> int:
+        """Of how many groups, a power of two, an item of a pass over so many should consist."""
+        ...
+
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Yield ``function(item)`` for each item, in order, holding at most ``workers + 1`` results."""
         ...
@@ -43,6 +47,10 @@ class SerialExecutor:
     """Runs everything in the calling thread."""
 
     workers = 1
+
+    def grain(self, groups: int) -> int:
+        """One: partial sums are merged at once."""
+        return 1
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Yield ``function(item)`` for each item, in order."""
@@ -55,6 +63,10 @@ class ThreadExecutor:
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
+
+    def grain(self, groups: int) -> int:
+        """One: threads share memory."""
+        return 1
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Yield ``function(item)`` for each item, in order; an error cancels what has not started."""

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relucli.errors import DataError, UsageError
 from relucli.streaming.accumulator import Accumulator, Block
@@ -34,6 +35,11 @@ class Rows(Protocol):
     @property
     def row_bytes(self) -> int:
         """Bytes that one row takes where it is stored."""
+        ...
+
+    @property
+    def stored(self) -> bool:
+        """Whether the rows are in files, which other processes can open."""
         ...
 
     def block(self, span: Span) -> Block:
@@ -80,6 +86,13 @@ def _fold_group(empty: A, rows: Rows, group: Span) -> A:
     return total
 
 
+def _fold_run(empty: A, rows: Rows, run: Span) -> dict[str, NDArray[np.float64]]:
+    """The sums over a run of 2^m groups, a node of the tree of `tree_merge`."""
+    parts = (_fold_group(empty, rows, group) for group in groups(run, rows.dim))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return tree_merge(parts, empty).sums
+
+
 @dataclass
 class Engine:
     """Runs passes, counts them, and keeps them within the memory bound.
@@ -89,9 +102,11 @@ class Engine:
     workers : int
         Threads of one BLAS thread each.
     memory : int
-        Working memory, bytes.
+        Working memory, bytes; with a cluster, of this process and of each worker.
     progress : callable, optional
         Told of rows done.
+    cluster : Executor, optional
+        Where passes over rows in files run.
     passes, rows_read, bytes_read : int
         What has been read through this engine so far.
     """
@@ -99,6 +114,7 @@ class Engine:
     workers: int = 1
     memory: int = DEFAULT_MEMORY
     progress: Progress | None = None
+    cluster: Executor | None = None
     passes: int = field(default=0, init=False)
     rows_read: int = field(default=0, init=False)
     bytes_read: int = field(default=0, init=False)
@@ -106,7 +122,7 @@ class Engine:
     def fold(self, empty: A, rows: Rows, name: str = "") -> A:
         """Fold an accumulator over all rows: one pass.
 
-        The result is the same to the bit for every worker count and memory bound.
+        The result is the same to the bit for every worker count, memory bound and cluster.
 
         Raises
         ------
@@ -116,9 +132,9 @@ class Engine:
             If a sum overflows; it names the row.
         """
         executor = self._executor(empty, rows)
-        spans = groups(rows.samples, rows.dim)
+        spans = groups(rows.samples, rows.dim, executor.grain(len(groups(rows.samples, rows.dim))))
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-            partials = executor.map(partial(_fold_group, empty, rows), spans)
+            partials = map(empty.filled, executor.map(partial(_fold_run, empty, rows), spans))
             total = tree_merge(self._counted(partials, spans, rows, name), empty)
         if empty.guarded and not total.finite:
             raise DataError(f"sums overflow over {rows.samples} rows, none of them alone; rescale the data")
@@ -134,13 +150,14 @@ class Engine:
             yield part
 
     def _executor(self, empty: Accumulator, rows: Rows) -> Executor:
-        """As many workers as were asked for, as are useful, and as fit."""
+        """The cluster for rows in files, else as many threads as were asked for, as are useful, and as fit."""
         count = len(groups(rows.samples, rows.dim))
         block = min(block_rows(rows.dim), rows.samples)
         held = empty.held(count, rows.samples)
         share = empty.nbytes + block * (16 * rows.dim + 16) + empty.scratch(block)
+        cluster = self.cluster if self.cluster and rows.stored else None
+        # What waits to be merged is here; a worker of the cluster has no more of it.
         if held + share > self.memory:
             need = -(-(held + share) // 2**20)
             raise UsageError(f"--memory {self.memory // 2**20}MiB is too small for this pass: pass --memory {need}MiB")
-        workers = min(self.workers, count, (self.memory - held) // share)
-        return executor_for(workers)
+        return cluster or executor_for(min(self.workers, count, (self.memory - held) // share))

@@ -240,8 +240,8 @@ def test_an_output_is_checked_before_the_data_are_touched(refused, pipeline, lin
             "--resume is not available in this version; leave it out to start afresh",
         ),
         (
-            "evaluate net.h5 data.h5 --scheduler tcp://a:1",
-            "--scheduler is not available in this version; leave it out to work on this machine",
+            "evaluate net.h5 data.h5 --scheduler here",
+            "--scheduler here: not an address; pass one like tcp://host:8786, or local:4 for this machine",
         ),
         ("learn data.h5 -o data.h5 --force", "data.h5 is both input and output; choose another output"),
         (
