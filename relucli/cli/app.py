@@ -24,6 +24,7 @@ __all__ = ["COMMANDS", "main", "run"]
 COMMANDS = {
     "generate": "Draw a labelled dataset from a planted network.",
     "moments": "Take the moments of a dataset, in one pass.",
+    "merge": "Merge moments of shards into the moments of the whole.",
     "learn": "Recover the network behind a dataset.",
     "evaluate": "Score a network on a dataset, and against its teacher.",
     "export": "Write a network as ONNX, safetensors, NPZ or JSON.",

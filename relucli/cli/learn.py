@@ -101,14 +101,12 @@ def learn(
 
 def _read_moments(path: Path, rows: StoredRows, data: Sequence[Path]) -> Moments:
     """Moments from a file, if they are of these rows."""
-    from relucli.moments.estimate import Moments
     from relucli.storage.checksums import differ
-    from relucli.storage.results import read_moments
 
-    file = read_moments(path)
+    moments, checksums = options.load_moments(path)
     with options.about(path):
-        moments = Moments.restore(file.arrays, file.settings, file.fingerprint)
-        if moments.fingerprint == rows.fingerprint and not differ(rows.checksums, file.checksums):
+        known = rows.fingerprint_like(moments.fingerprint)
+        if moments.fingerprint == known and not differ(rows.checksums, checksums):
             return moments
         here, there = (f"{of.samples} rows of {of.dim} inputs" for of in (rows, moments))
         reason = "their rows differ" if here == there else f"of {there}, not {here}"

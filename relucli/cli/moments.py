@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,10 @@ Orders = Annotated[str, typer.Option(metavar="L,...", help="Orders of the Hermit
 Contractions = Annotated[
     int, typer.Option(metavar="G", min=0, help="Directions to contract with; 0: no contracted moments.")
 ]
+Like = Annotated[
+    Path | None,
+    typer.Option(metavar="MOMENTS.h5", help="Take all settings from these, of another shard, to merge them later."),
+]
 Slices = Annotated[int, typer.Option(metavar="H", min=0, help="Slices of the label; 0: no slice moments.")]
 
 
@@ -44,6 +49,7 @@ def moments(
     contractions: Contractions = 8,
     slices: Slices = 16,
     seed: Seed = 0,
+    like: Like = None,
     inputs: Inputs = "x",
     labels: Labels = "y",
     allow_external: AllowExternal = False,
@@ -64,23 +70,35 @@ def moments(
     start, view = perf_counter(), View(as_json, quiet)
     if resume:
         raise UsageError("--resume is not available in this version; leave it out to start afresh")
+    pattern = None if like is None else _pattern(context, like)
     settings = MomentSettings(options.parse_orders(orders), contractions, slices, seed)
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, progress)
-        options.check_result(output, data, force)
+        options.check_result(output, [*data, like], force)
         with (
             open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows,
             options.on_cluster(scheduler, engine, rows),
             options.about(*data),
         ):
-            found, checksums = estimate_moments(rows, settings, engine, rows.fingerprint), rows.checksums
-    provenance = Provenance(options.command_line(context), seed)
+            found = estimate_moments(rows, settings, engine, rows.fingerprint, pattern)
+            checksums = rows.checksums
+    provenance = Provenance(options.command_line(context), found.settings.seed)
     write_moments(output, found.arrays(), found.scalars(), found.fingerprint, provenance, force, checksums)
-    values = _values(found) | {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
-    view.summary(values, lambda: [_drawn(values)])
+    values = described(found) | {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
+    view.summary(values, lambda: [drawn(values)])
 
 
-def _values(found: Moments) -> dict[str, Any]:
+def _pattern(context: typer.Context, like: Path) -> Moments:
+    """Moments whose settings are to be used, which options must not contradict."""
+    for name in ("orders", "contractions", "slices", "seed"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"--{name} does not go with --like, which brings its own; leave it out")
+    return options.load_moments(like)[0]
+
+
+def described(found: Moments) -> dict[str, Any]:
+    """What JSON says of moments."""
     return {
         "samples": found.samples,
         "dim": found.dim,
@@ -94,14 +112,16 @@ def _values(found: Moments) -> dict[str, Any]:
     }
 
 
-def _drawn(values: dict[str, Any]) -> Any:
+def drawn(values: dict[str, Any]) -> Any:
+    """What people are told of moments."""
     kinds = [f"orders {', '.join(map(str, values['orders']))} along {values['contractions']} directions"]
     kinds = kinds if values["contractions"] else []
     kinds += [f"{values['slices']} slices"] if values["slices"] else []
+    read = {"read": f"{size(values['bytes_read'])} in {duration(values['seconds'])}"} if "bytes_read" in values else {}
     return facts(
         rows=f"{values['samples']:,} of {values['dim']} inputs",
         inputs="as from N(0, I)" if values["standard_inputs"] else "not N(0, I): they will be whitened",
         labels=f"mean {number(values['label_mean'])}, standard deviation {number(values['label_std'])}",
         moments="; ".join(kinds) or "means and covariance only",
-        read=f"{size(values['bytes_read'])} in {duration(values['seconds'])}",
+        **read,
     )

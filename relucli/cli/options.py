@@ -16,6 +16,7 @@ import typer
 from relucli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from relucli.moments.estimate import Moments
     from relucli.storage.dataset import StoredRows
     from relucli.storage.trust import Trust
     from relucli.streaming.fold import Engine, Progress
@@ -170,6 +171,22 @@ def check_result(output: Path, inputs: Sequence[Path | None], force: bool) -> No
         if path is not None and path.exists() and output.exists() and output.samefile(path):
             raise UsageError(f"{output} is both input and output; choose another output")
     check_output(output, force)
+
+
+def load_moments(path: Path) -> tuple[Moments, str]:
+    """The moments in a file, and the checksums of the files that they were taken from.
+
+    Raises
+    ------
+    InputError, DataError
+        If there are none that can be used.
+    """
+    from relucli.moments.estimate import Moments
+    from relucli.storage.results import read_moments
+
+    file = read_moments(path)
+    with about(path):
+        return Moments.restore(file.arrays, file.settings, file.fingerprint), file.checksums
 
 
 @contextmanager

@@ -42,6 +42,8 @@ class Moments:
         deviations (d,) in its place where second moments are not taken by slices.
     fingerprint : str
         Of the rows.
+    narrow : bool
+        Whether inputs stored as float32 were multiplied as such.
     """
 
     sums: Joint
@@ -49,6 +51,7 @@ class Moments:
     standard: bool
     whitening: tuple[Array, Array]
     fingerprint: str
+    narrow: bool = False
 
     @property
     def samples(self) -> int:
@@ -71,6 +74,13 @@ class Moments:
         part = self.sums.parts["base"]
         assert isinstance(part, BaseMoments)
         return part
+
+    @property
+    def setup(self) -> Setup:
+        """What was known before the pass."""
+        base, sliced = self._base, self._sliced
+        label = base.center, sliced.second, base.scale
+        return Setup(sliced.edges, sliced.shift, base.directions, base.offsets, *label, self.narrow)
 
     @cached_property
     def mean(self) -> Array:
@@ -177,12 +187,12 @@ class Moments:
 
     def arrays(self) -> dict[str, Array]:
         """Everything that a file must hold to restore these moments."""
-        base, sliced = self._base, self._sliced
+        setup = self.setup
         return self.sums.sums | {
-            "edges": sliced.edges,
-            "shift": sliced.shift,
-            "directions": base.directions,
-            "offsets": base.offsets,
+            "edges": setup.edges,
+            "shift": setup.shift,
+            "directions": setup.directions,
+            "offsets": setup.offsets,
             "mean": self.whitening[0],
             "root": self.whitening[1],
         }
@@ -196,6 +206,8 @@ class Moments:
             "seed": self.settings.seed,
             "center": self._base.center,
             "standard": self.standard,
+            "scale": self._base.scale,
+            "narrow": self.narrow,
         }
 
     @classmethod
@@ -217,12 +229,14 @@ class Moments:
                 arrays["directions"],
                 arrays["offsets"],
                 float(scalars["center"]),
+                scale=float(scalars.get("scale", 1.0)),
+                narrow=bool(scalars.get("narrow", False)),
             )
             sums = _empty_sums(setup, settings)
             for name, total in sums.sums.items():
                 total[...] = arrays[name].reshape(total.shape)
             whitening = (arrays["mean"], arrays["root"])
-            return cls(sums, settings, bool(scalars["standard"]), whitening, fingerprint)
+            return cls(sums, settings, bool(scalars["standard"]), whitening, fingerprint, setup.narrow)
         except (KeyError, ValueError) as error:
             raise DataError(f"the moments are incomplete ({error}); take them again") from error
 
@@ -241,7 +255,9 @@ def _empty_sums(setup: Setup, settings: MomentSettings) -> Joint:
     return Joint(joint)
 
 
-def estimate_moments(rows: Rows, settings: MomentSettings, engine: Engine, fingerprint: str = "") -> Moments:
+def estimate_moments(
+    rows: Rows, settings: MomentSettings, engine: Engine, fingerprint: str = "", like: Moments | None = None
+) -> Moments:
     """Take the moments of a dataset in one pass.
 
     Parameters
@@ -254,6 +270,8 @@ def estimate_moments(rows: Rows, settings: MomentSettings, engine: Engine, finge
         Runs the pass.
     fingerprint : str
         Of the rows, kept with the moments.
+    like : Moments, optional
+        Of another shard: settings and what was known before the pass are taken from there, so that they can be merged.
 
     Returns
     -------
@@ -262,9 +280,15 @@ def estimate_moments(rows: Rows, settings: MomentSettings, engine: Engine, finge
     Raises
     ------
     DataError
-        If moments are to be contracted, the inputs are not N(0, I), and their covariance is singular.
+        If moments are to be contracted, the inputs are not N(0, I), and their covariance is singular; or if there are
+        not as many inputs as in ``like``.
     """
-    setup, standard, whitening = set_up(rows, settings)
+    if like is None:
+        setup, standard, whitening = set_up(rows, settings)
+    elif like.dim == rows.dim:
+        settings, setup, standard, whitening = like.settings, like.setup, like.standard, like.whitening
+    else:
+        raise DataError(f"there are {rows.dim} inputs, but {like.dim} in the moments to be like; check which is meant")
     shifted = ShiftedRows(rows, setup.shift, setup.narrow)
     sums = engine.fold(_empty_sums(setup, settings), shifted, "moments")
-    return Moments(sums, settings, standard, whitening, fingerprint)
+    return Moments(sums, settings, standard, whitening, fingerprint, setup.narrow)

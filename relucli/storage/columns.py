@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from hashlib import blake2b
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from relucli.errors import DataError, printable
+from relucli.storage.fingerprint import join_fingerprints, part_rows
 from relucli.storage.schema import INPUTS, LABELS
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span
@@ -45,10 +47,22 @@ class FiniteRows:
     @cached_property
     def fingerprint(self) -> str:
         """Digest of shape and 32 evenly spaced rows, in hex: it depends on values, not on files or dtypes."""
-        digest = blake2b(f"{self.samples} {self.dim}".encode(), digest_size=16)
+        return self._digest(Span(0, self.samples))
+
+    def fingerprint_like(self, other: str) -> str:
+        """The fingerprint of these rows in the parts of another, as of merged moments, if they are as many rows."""
+        counts = part_rows(other, self.samples)
+        if sum(counts) != self.samples or not all(counts):
+            return self.fingerprint
+        stops = list(accumulate(counts))
+        spans = [Span(stop - count, stop) for count, stop in zip(counts, stops, strict=True)]
+        return join_fingerprints([(span.rows, self._digest(span)) for span in spans])
+
+    def _digest(self, span: Span) -> str:
+        digest = blake2b(f"{span.rows} {self.dim}".encode(), digest_size=16)
         gaps = FINGERPRINT_ROWS - 1
-        for row in sorted({(self.samples - 1) * i // gaps for i in range(FINGERPRINT_ROWS)}):
-            block = self._lasting(Span(row, row + 1))
+        for row in sorted({(span.rows - 1) * i // gaps for i in range(FINGERPRINT_ROWS)}):
+            block = self._lasting(Span(span.start + row, span.start + row + 1))
             digest.update(block.x.astype("<f8").tobytes() + block.y.astype("<f8").tobytes())
         return digest.hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -51,16 +52,24 @@ class Rows(Protocol):
         ...
 
 
-def tree_merge(partials: Iterable[A], empty: A) -> A:
+def tree_merge(partials: Iterable[A], empty: A, sizes: Iterable[int] = repeat(1)) -> A:
     """Merge partial sums over consecutive groups along a binary tree whose shape depends on their number alone.
 
     Partials enter as the digits of a binary counter: two sums over 2^m groups each become one over 2^(m+1).
     The tree is that of pairwise summation, so rounding errors grow with the logarithm of the number of groups,
     and the sum over the first 2^m groups is a node of it: sums over shards that end there merge to the bit.
+
+    Parameters
+    ----------
+    partials : iterable of Accumulator
+        Those on the left of the tree are added to.
+    empty : Accumulator
+        The sum of no partials.
+    sizes : iterable of int
+        Of each partial, in groups; with runs of equal size in place of groups the tree is the same.
     """
     stack: list[tuple[int, A]] = []
-    for partial_sum in partials:
-        size, total = 1, partial_sum
+    for total, size in zip(partials, sizes, strict=False):
         while stack and stack[-1][0] == size:
             left = stack.pop()[1]
             left.merge(total)

@@ -86,6 +86,14 @@ def test_shards_of_a_power_of_two_groups_merge_to_the_whole_tree(m, shards, last
     assert tree(parts) == tree(range(n))
 
 
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=6).map(lambda m: sorted(m, reverse=True)))
+def test_nodes_of_any_size_that_begin_where_nodes_of_that_size_do_merge_to_the_whole_tree(powers):
+    stops = np.cumsum([2**m for m in powers]).tolist()
+    parts = [tree(range(stop - 2**m, stop)) for stop, m in zip(stops, powers, strict=True)]
+    merged = tree_merge(map(Node, parts), Node("empty"), [2**m for m in powers]).tree
+    assert merged == tree(range(stops[-1]))
+
+
 @given(hnp.arrays(np.float64, st.integers(1, 70), elements=st.floats(-1e9, 1e9)), st.integers(0, 4))
 def test_sums_of_shards_merge_to_the_bit(values, m):
     parts = [total(values[i : i + 2**m]) for i in range(0, len(values), 2**m)]
