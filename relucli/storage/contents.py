@@ -118,9 +118,11 @@ class Contents:
         self._file, self.where = file, where
         with reading(where, "attributes"):
             ours = is_ours(file, where, kind)
-            self._digests: dict[str, str] = json.loads(bytes(attribute(file, DIGESTS, b"{}")))
-            if self._digests and not ours:
-                raise ValueError("format")
+            text = attribute(file, DIGESTS) if DIGESTS in file.attrs else b"{}"
+            digests: Any = json.loads(text) if isinstance(text, bytes) else None
+            if not isinstance(digests, dict) or (digests and not ours):
+                raise ValueError(DIGESTS)
+            self._digests: dict[str, str] = digests
             self.provenance = Provenance.read(file) if ours else None
             for key in self._digests:
                 if key.startswith("@"):
@@ -180,11 +182,13 @@ class Contents:
     def _read(self, name: str, kinds: str, complaint: str, shape: Shape | None) -> NDArray[Any]:
         """An array of those kinds of dtype and that shape, as it was written."""
         shown, (folder, _, last) = printable(name), name.rpartition("/")
-        if folder and self._find(name) is None:
-            with reading(self.where, name):  # scalars are attributes of their group
-                data = np.asarray(attribute(self._find(folder), last))
-        else:
+        parent = self._find(folder) if folder and self._find(name) is None else None
+        with reading(self.where, name):
+            scalar = attribute(parent, last) if parent is not None else None  # scalars are attributes of their group
+        if scalar is None:
             data = find_dataset(self._file, self.where, name, "is this the right file?", SELF_CONTAINED)
+        else:
+            data = np.asarray(scalar)
         with reading(self.where, name):
             if data.dtype.kind not in kinds:
                 raise DataError(f"{self.where}: {shown} {complaint}; {AGAIN}")

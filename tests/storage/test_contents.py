@@ -136,6 +136,31 @@ def test_what_was_added_later_does_no_harm(files):
             assert (after.path.keys(), after.diagnostics) == (before.path.keys(), before.diagnostics)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(b"[1]", b"[" * 50_000, b"1", b"{", b"", b'{"@a": 1}', b'{"@a\\u0000b\\ud800": ""}'),
+        *(2**40, 0, [b"{}", b"{}"], h5py.Empty("f4")),
+    ],
+)
+def test_digests_that_are_none(files, text):
+    with h5py.File("net.h5", "a") as file:
+        file.attrs["relucli_sha256"] = np.bytes_(text) if isinstance(text, bytes) else text
+    with pytest.raises(DataError):
+        read_network("net.h5")
+
+
+@pytest.mark.parametrize("name", ["moments/no", "moments/no/more", "moments/base/y/more", "settings/more", "no/more"])
+def test_digests_of_what_is_not_there(files, name):
+    with h5py.File("moments.h5", "a") as file:
+        file.attrs["relucli_sha256"] = np.bytes_(json.dumps(digests("moments.h5") | {name: "0"}))
+    if name.startswith("moments/"):
+        with pytest.raises(DataError, match=rf"^moments.h5: no dataset {name};"):
+            read_moments("moments.h5")
+    else:
+        assert read_moments("moments.h5").arrays.keys() == SUMS.keys()
+
+
 # JSON
 
 
