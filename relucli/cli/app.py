@@ -28,6 +28,7 @@ COMMANDS = {
     "learn": "Recover the network behind a dataset.",
     "evaluate": "Score a network on a dataset, and against its teacher.",
     "export": "Write a network as ONNX, safetensors, NPZ or JSON.",
+    "completion": "Print the script that completes command lines in a shell.",
 }
 
 # typer.main brings its own click in some versions, and imports it in others.
@@ -187,6 +188,10 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if "_RELUCLI_COMPLETE" in os.environ:
+        from relucli.cli.completion import answer
+
+        answer(app)
     status = run(sys.argv[1:])
     if status == StorageError.exit_status or _received:
         # HDF5 keeps what it could not write, and crashes when it tries again as the interpreter exits.

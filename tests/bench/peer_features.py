@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-DIM, ROWS, SHARE, STARTS = 10, 5_000, 0.1, 5
+DIM, ROWS, SHARE, STARTS = 10, 5_000, 0.1, 3
 COEFFICIENTS, BIASES = np.array([1.0, -1.2, 0.8]), np.array([0.3, -0.2, 0.5])
 
 random = np.random.default_rng(0)
@@ -54,13 +54,14 @@ def scikit_learn(y: Array) -> Array:
 def torch_lbfgs(y: Array) -> Array:
     import torch
 
+    torch.set_num_threads(1)
     x, labels = torch.tensor(X), torch.tensor(y)[:, None]
     runs = []
     for seed in range(STARTS):
         torch.manual_seed(seed)
         net = torch.nn.Sequential(torch.nn.Linear(DIM, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1)).double()
         ends = {"tolerance_grad": 1e-14, "tolerance_change": 1e-16, "history_size": 50}
-        optimizer = torch.optim.LBFGS(net.parameters(), max_iter=3000, line_search_fn="strong_wolfe", **ends)
+        optimizer = torch.optim.LBFGS(net.parameters(), max_iter=1000, line_search_fn="strong_wolfe", **ends)
 
         def loss(net=net, optimizer=optimizer):
             optimizer.zero_grad()
