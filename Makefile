@@ -18,7 +18,7 @@ NOISE   ?= 0.1
 SEED    ?= 1
 
 .DELETE_ON_ERROR:
-.PHONY: demo test lint stress bench bench-recovery bench-peers samples uses clean help
+.PHONY: demo test wheel lint stress bench bench-recovery bench-peers samples uses clean help
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\): *.*## /\1: /p' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ $(DEMO)/scored: $(DEMO)/net.h5 $(DEMO)/test.h5 $(DEMO)/teacher.h5
 test: $(VENV)/ready-to-test  ## run the tests
 	$(BIN)/python -m pytest
 
+wheel: $(VENV)/ready-to-test  ## build the wheel, and try it in an empty environment: needs a package index
+	$(BIN)/python -m pytest -m index tests/test_wheel.py
+
 lint: $(VENV)/ready-to-test  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,6 +69,7 @@ bench-recovery: $(VENV)/ready-to-test  ## recovery against its limit, from few r
 
 bench-peers: $(VENV)/ready-to-bench  ## PyTorch, scikit-learn and statsmodels on the same data: tables and pictures
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/peers.py
+	$(BIN)/python tests/bench/peer_features.py
 
 samples: | $(VENV)/installed  ## make the files of sample_data again
 	$(MAKE) -C sample_data RELUCLI=$(abspath $(RELUCLI))
