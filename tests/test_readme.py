@@ -34,7 +34,7 @@ def shell(text, folder):
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, f"{text}\n{done.stderr}"
+    assert done.returncode == 0, f"{text}\n{done.stderr}\n(a block that cannot run here says why: see BLOCK)"
 
 
 @pytest.fixture
