@@ -8,10 +8,11 @@ from pathlib import Path
 from relucli.errors import UsageError
 from relucli.network import ReluNetwork
 from relucli.storage.atomic import check_output
+from relucli.storage.checkpoint import Checkpoint
 from relucli.storage.dataset import DatasetWriter, shard_paths
 from relucli.storage.results import write_network
 from relucli.storage.schema import Provenance
-from relucli.streaming.blocks import block_rows
+from relucli.streaming.blocks import Span, block_rows
 from relucli.streaming.fold import Engine
 from relucli.synthesis import Dtype, synthesize
 
@@ -65,11 +66,13 @@ class Outputs:
     command: str = ""
 
 
-def generate(outputs: Outputs, teacher: ReluNetwork, recipe: Recipe, engine: Engine) -> list[Path]:
+def generate(
+    outputs: Outputs, teacher: ReluNetwork, recipe: Recipe, engine: Engine, checkpoint: Checkpoint | None = None
+) -> list[Path]:
     """Draw x ~ N(0, I) and y = teacher(x) + noise, and write them.
 
     The numbers depend on the teacher and the recipe alone.  Of the engine, the workers, the memory bound and
-    the progress are used.
+    the progress are used; with a checkpoint, files that an earlier run began are gone on with.
 
     Returns
     -------
@@ -88,7 +91,16 @@ def generate(outputs: Outputs, teacher: ReluNetwork, recipe: Recipe, engine: Eng
         if outputs.teacher.absolute() in (p.absolute() for p in shard_paths(outputs.data, recipe.shards)):
             raise UsageError(f"{outputs.teacher} cannot be both dataset and network; choose another name")
         check_output(outputs.teacher, outputs.force)
-    columns = (recipe.samples, teacher.dim, recipe.dtype)
+    writer = DatasetWriter(
+        outputs.data,
+        recipe.samples,
+        teacher.dim,
+        recipe.dtype,
+        provenance=provenance,
+        shards=recipe.shards,
+        force=outputs.force,
+        checkpoint=checkpoint,
+    )
     blocks = synthesize(
         teacher,
         recipe.samples,
@@ -96,10 +108,9 @@ def generate(outputs: Outputs, teacher: ReluNetwork, recipe: Recipe, engine: Eng
         noise=recipe.noise,
         dtype=recipe.dtype,
         workers=_fitting_workers(teacher, engine),
+        span=Span(writer.rows, recipe.samples),
     )
-    with DatasetWriter(
-        outputs.data, *columns, provenance=provenance, shards=recipe.shards, force=outputs.force
-    ) as writer:
+    with writer:
         for block in blocks:
             writer.append(block.x, block.y)
             if engine.progress is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from relucli.cli import options
-from relucli.cli.options import Force, Json, Memory, Quiet, Scheduler, Seed, Workers
+from relucli.cli.options import Force, Json, Memory, Quiet, Resume, Scheduler, Seed, Workers
 from relucli.cli.render import View, duration, facts, number, size
 from relucli.errors import UsageError
 
@@ -50,6 +50,7 @@ def generate(
     shards: Shards = 1,
     dtype: Dtype = "float64",
     seed: Seed = 0,
+    resume: Resume = False,
     as_json: Json = False,
     quiet: Quiet = False,
     force: Force = False,
@@ -71,7 +72,10 @@ def generate(
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, progress)
         outputs = generation.Outputs(data, teacher_out, force, options.command_line(context))
-        paths = generation.generate(outputs, network, recipe, engine)
+        planted = {"--family": family, "--dim": dim, "--neurons": neurons, "--separation": separation, "--bias": bias}
+        asked = {"the command": "generate"} | planted | {f"--{name}": value for name, value in vars(recipe).items()}
+        with options.checkpoint(data, view, resume, asked, [teacher]) as kept:
+            paths = generation.generate(outputs, network, recipe, engine, kept)
     values = {
         "samples": recipe.samples,
         "dim": network.dim,

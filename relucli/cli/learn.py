@@ -20,6 +20,7 @@ from relucli.cli.options import (
     Memory,
     Output,
     Quiet,
+    Resume,
     Scheduler,
     Seed,
     Workers,
@@ -70,6 +71,7 @@ def learn(
     inputs: Inputs = "x",
     labels: Labels = "y",
     allow_external: AllowExternal = False,
+    resume: Resume = False,
     as_json: Json = False,
     quiet: Quiet = False,
     force: Force = False,
@@ -80,6 +82,7 @@ def learn(
     """Recover the network behind a dataset."""
     from relucli.learning import pipeline
     from relucli.storage.dataset import open_dataset
+    from relucli.storage.passes import SavedPasses
 
     start, view = perf_counter(), View(as_json, quiet)
     count = options.parse_neurons(k)
@@ -89,14 +92,24 @@ def learn(
         options.check_result(output, [*data, moments], force)
         with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows:
             taken = None if moments is None else _read_moments(moments, rows, data)
-            with options.on_cluster(scheduler, engine, rows), options.about(*data):
-                found = pipeline.learn(rows, asked, engine, taken)
-    values = _values(found) | {"asked": count}
+            depends = _asked(asked) | {"--inputs": inputs, "--labels": labels}
+            with options.checkpoint(output, view, resume, depends, [*data, moments], rows) as kept:
+                engine.journal = SavedPasses(kept)
+                with options.on_cluster(scheduler, engine, rows), options.about(*data):
+                    found = pipeline.learn(rows, asked, engine, taken)
+                values = _values(found) | {"asked": count}
+                _write(output, found, asked, values, options.command_line(context), force)
     if count is not None and found.network.neurons < count:
         view.note(f"{found.network.neurons} neurons and their linear part explain the labels as well as {count} would")
-    _write(output, found, asked, values, options.command_line(context), force)
     values |= {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
     view.summary(values, lambda: _drawn(found, values))
+
+
+def _asked(asked: LearnOptions) -> dict[str, Any]:
+    """What a checkpoint must agree with."""
+    known = {f"--{name}".replace("_", "-"): value for name, value in vars(asked).items()}
+    known["-k"], known["--max-neurons"] = known.pop("--neurons") or "auto", known.pop("--most")
+    return {"the command": "learn"} | known
 
 
 def _read_moments(path: Path, rows: StoredRows, data: Sequence[Path]) -> Moments:

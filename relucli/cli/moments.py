@@ -28,7 +28,7 @@ from relucli.cli.render import View, duration, facts, number, size
 from relucli.errors import UsageError
 
 if TYPE_CHECKING:
-    from relucli.moments.estimate import Moments
+    from relucli.moments.estimate import Moments, MomentSettings
 
 Orders = Annotated[str, typer.Option(metavar="L,...", help="Orders of the Hermite moments.")]
 Contractions = Annotated[
@@ -64,26 +64,26 @@ def moments(
     """Take the moments of a dataset, in one pass."""
     from relucli.moments.estimate import MomentSettings, estimate_moments
     from relucli.storage.dataset import open_dataset
+    from relucli.storage.passes import SavedPasses
     from relucli.storage.results import write_moments
     from relucli.storage.schema import Provenance
 
     start, view = perf_counter(), View(as_json, quiet)
-    if resume:
-        raise UsageError("--resume is not available in this version; leave it out to start afresh")
     pattern = None if like is None else _pattern(context, like)
     settings = MomentSettings(options.parse_orders(orders), contractions, slices, seed)
+    asked = _asked(settings) | {"--inputs": inputs, "--labels": labels}
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, progress)
         options.check_result(output, [*data, like], force)
         with (
             open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows,
-            options.on_cluster(scheduler, engine, rows),
-            options.about(*data),
+            options.checkpoint(output, view, resume, asked, [*data, like], rows) as kept,
         ):
-            found = estimate_moments(rows, settings, engine, rows.fingerprint, pattern)
-            checksums = rows.checksums
-    provenance = Provenance(options.command_line(context), found.settings.seed)
-    write_moments(output, found.arrays(), found.scalars(), found.fingerprint, provenance, force, checksums)
+            engine.journal = SavedPasses(kept)
+            with options.on_cluster(scheduler, engine, rows), options.about(*data):
+                found = estimate_moments(rows, settings, engine, rows.fingerprint, pattern)
+            provenance = Provenance(options.command_line(context), found.settings.seed)
+            write_moments(output, found.arrays(), found.scalars(), found.fingerprint, provenance, force, rows.checksums)
     values = described(found) | {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
     view.summary(values, lambda: [drawn(values)])
 
@@ -95,6 +95,17 @@ def _pattern(context: typer.Context, like: Path) -> Moments:
         if source is not None and source.name == "COMMANDLINE":
             raise UsageError(f"--{name} does not go with --like, which brings its own; leave it out")
     return options.load_moments(like)[0]
+
+
+def _asked(settings: MomentSettings) -> dict[str, Any]:
+    """What a checkpoint must agree with."""
+    return {
+        "the command": "moments",
+        "--orders": ",".join(map(str, settings.orders)),
+        "--contractions": settings.contractions,
+        "--slices": settings.slices,
+        "--seed": settings.seed,
+    }
 
 
 def described(found: Moments) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -16,7 +16,9 @@ import typer
 from relucli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from relucli.cli.render import View
     from relucli.moments.estimate import Moments
+    from relucli.storage.checkpoint import Checkpoint
     from relucli.storage.dataset import StoredRows
     from relucli.storage.trust import Trust
     from relucli.streaming.fold import Engine, Progress
@@ -42,7 +44,9 @@ Scheduler = Annotated[
 ]
 # Accepted, so that scripts get an answer rather than a guess at what they misspelt.
 Unforced = Annotated[bool, typer.Option("--force", hidden=True)]
-Resume = Annotated[bool, typer.Option("--resume", hidden=True)]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where this command was interrupted: same result, to the bit.")
+]
 
 DEFAULT_MEMORY = "512MiB"
 
@@ -154,8 +158,11 @@ def on_cluster(scheduler: str | None, engine: Engine, rows: StoredRows) -> Itera
 
 
 def command_line(context: typer.Context) -> str:
-    """The command line, as a shell would take it; kept in every file that a command makes."""
-    return shlex.join(["relucli", *context.obj])
+    """The command line, as a shell would take it; kept in every file that a command makes.
+
+    Without ``--resume``: what an interrupted command and the next make together is what one would have made.
+    """
+    return shlex.join(["relucli", *(word for word in context.obj if word != "--resume")])
 
 
 def check_result(output: Path, inputs: Sequence[Path | None], force: bool) -> None:
@@ -187,6 +194,23 @@ def load_moments(path: Path) -> tuple[Moments, str]:
     file = read_moments(path)
     with about(path):
         return Moments.restore(file.arrays, file.settings, file.fingerprint), file.checksums
+
+
+def checkpoint(
+    output: Path,
+    view: View,
+    resume: bool,
+    settings: Mapping[str, object],
+    inputs: Sequence[Path | None] = (),
+    rows: StoredRows | None = None,
+) -> Checkpoint:
+    """The checkpoint of an output, which depends on settings, input files and the rows in them."""
+    from relucli.storage.checkpoint import Checkpoint, Identity, file_stamp
+
+    data = {str(path): file_stamp(path) for path in inputs if path is not None}
+    if rows is not None:
+        data |= {"the fingerprint of the data": rows.fingerprint, "the checksums of the data": rows.checksums}
+    return Checkpoint(output, Identity(settings, data), resume, view.note)
 
 
 @contextmanager

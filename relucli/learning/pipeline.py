@@ -278,7 +278,7 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     metric = _metric(moments, shift)
     # 3. neurons on the span, and their number
     chosen = _pilot(centered, most, options, engine)
-    local = replace(engine, progress=None) if isinstance(chosen, MemoryRows) else engine
+    local = replace(engine, progress=None, journal=None) if isinstance(chosen, MemoryRows) else engine
     if options.loss == "huber":
         assert isinstance(chosen, MemoryRows)
         selection, loss = _robust_selection(chosen, span, most, options, local, metric)

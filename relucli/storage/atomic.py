@@ -20,7 +20,7 @@ from pathlib import Path
 from relucli.errors import InputError, OutputError, RelucliError, StorageError, printable
 from relucli.storage.schema import StrPath
 
-__all__ = ["atomic_output", "check_output", "error_code", "io_error"]
+__all__ = ["atomic_output", "check_output", "error_code", "io_error", "no_locks", "sync"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {
@@ -40,6 +40,11 @@ def error_code(error: BaseException) -> int | None:
     return int(match[1]) if match else None
 
 
+def no_locks(error: BaseException) -> bool:
+    """Whether HDF5 could not lock a file for another reason than that somebody else has."""
+    return "unable to lock file" in str(error) and error_code(error) != errno.EAGAIN
+
+
 def io_error(error: BaseException, path: StrPath, *, writing: bool) -> RelucliError:
     """The error to raise for one that the system or HDF5 raised over a file.
 
@@ -52,6 +57,8 @@ def io_error(error: BaseException, path: StrPath, *, writing: bool) -> RelucliEr
     """
     code, name = error_code(error), printable(path)
     refused = OutputError if writing else InputError
+    if no_locks(error):
+        return refused(f"{name}: no locks on this file system; set HDF5_USE_FILE_LOCKING=FALSE")
     if code in _FULL:
         return StorageError(f"{name}: disk full; free some space or choose another folder")
     if code == errno.EIO:
@@ -61,7 +68,10 @@ def io_error(error: BaseException, path: StrPath, *, writing: bool) -> RelucliEr
     if code == errno.ENOENT and not writing:
         return InputError(f"{name}: no such file; check its name")
     if code == errno.EAGAIN:
-        return refused(f"{name}: in use by another program; try again when that has closed it")
+        return refused(
+            f"{name}: in use by another program; try again when that has closed it "
+            "(a lock that is left over is passed by with HDF5_USE_FILE_LOCKING=FALSE)"
+        )
     if code is None:
         return StorageError(f"{name}: cannot be {'written' if writing else 'read'}; check the disk")
     return refused(f"{name}: {os.strerror(code).lower()}; check its name and folder")
@@ -90,8 +100,10 @@ def check_output(path: StrPath, force: bool = False) -> None:
 
 
 @contextmanager
-def atomic_output(path: StrPath, force: bool = False) -> Iterator[Path]:
+def atomic_output(path: StrPath, force: bool = False, begun: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path; what is written there becomes ``path`` if the body succeeds, or vanishes.
+
+    If the output was ``begun``, the temporary path is another name of that file, which keeps its own.
 
     Raises
     ------
@@ -105,10 +117,12 @@ def atomic_output(path: StrPath, force: bool = False) -> Iterator[Path]:
     _remove_stale(path)
     temporary = path.with_name(f"{_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}")
     try:
+        if begun is not None:
+            os.link(begun, temporary)
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         _publish(temporary, path, force)
-        _sync(path.parent)
+        sync(path.parent)
     except (RelucliError, BrokenPipeError):
         raise
     except Exception as error:
@@ -150,7 +164,8 @@ def _claim_and_replace(temporary: Path, path: Path) -> None:
         raise
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on disk, where the system can tell."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

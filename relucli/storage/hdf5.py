@@ -13,10 +13,20 @@ from typing import Any
 import h5py
 
 from relucli.errors import DataError, InputError, RelucliError, printable
-from relucli.storage.atomic import error_code, io_error
+from relucli.storage.atomic import error_code, io_error, no_locks
 from relucli.storage.schema import FORMAT_VERSION, Provenance, StrPath
 
-__all__ = ["create_file", "create_group", "open_file", "reading", "stamp"]
+__all__ = [
+    "close_written",
+    "commit",
+    "create_file",
+    "create_group",
+    "new_file",
+    "open_again",
+    "open_file",
+    "reading",
+    "stamp",
+]
 
 _HEAP = b"GCOL\1\0\0\0"
 _SEARCHED = 2**24
@@ -43,7 +53,13 @@ def open_file(path: StrPath, name: StrPath | None = None) -> Any:
             raise InputError(f"{name}: is not a regular file; name an HDF5 file")
         if _endless(path):
             raise DataError(f"{name}: damaged HDF5 file; copy or make it again")
-        return h5py.File(path, "r", locking="best-effort")
+        try:
+            return h5py.File(path, "r", locking="best-effort")
+        except OSError as error:
+            if not no_locks(error):
+                raise
+            # A lock would keep writers in place away; files of relucli are replaced, never written in place.
+            return h5py.File(path, "r", locking=False)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise _open_error(error, name) from error
 
@@ -106,25 +122,48 @@ def stamp(file: Any) -> tuple[int, int]:
     return now.st_size, now.st_mtime_ns
 
 
-@contextmanager
-def create_file(path: StrPath, kind: str, provenance: Provenance) -> Iterator[Any]:
-    """Create a file of relucli; its ``format`` attribute is written last, if the body succeeds."""
-    created = h5py.h5p.create(h5py.h5p.FILE_CREATE)
-    created.set_obj_track_times(False)  # h5py.File has no option for it before 3.15
+def _access() -> Any:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
-    file = h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, created, access))
+    access.set_file_locking(False, True)  # nobody else knows the temporary name
+    access.set_meta_block_size(0)  # so that space is given out in the same way when a file is opened again
+    return access
+
+
+def new_file(path: StrPath, provenance: Provenance) -> Any:
+    """Create a file of relucli, open for writing; `commit` ends it."""
+    created = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    created.set_obj_track_times(False)  # h5py.File has no option for it before 3.15
+    file = h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_EXCL, created, _access()))
+    provenance.write(file)
+    return file
+
+
+def open_again(path: StrPath) -> Any:
+    """A file that `new_file` created and that was closed, open for writing."""
+    return h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDWR, _access()))
+
+
+def commit(file: Any, kind: str) -> None:
+    """Write what tells that a file is whole."""
+    file.attrs["command"]  # once read, the heap that it is in takes the next string too, whoever opened the file
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["format"] = kind
+
+
+@contextmanager
+def create_file(path: StrPath, kind: str, provenance: Provenance) -> Iterator[Any]:
+    """Create a file of relucli; its ``format`` attribute is written last, if the body succeeds."""
+    file = new_file(path, provenance)
     try:
-        provenance.write(file)
         yield file
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["format"] = kind
+        commit(file, kind)
     finally:
-        _close(file)
+        close_written(file)
 
 
-def _close(file: Any) -> None:
+def close_written(file: Any) -> None:
     """Close a file that was written to; if the disk does not take what is left, never touch it again.
 
     HDF5 keeps what it could not write, and crashes when the objects of such a file are closed, by a collection of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -12,12 +13,18 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from relucli.errors import UsageError
-from relucli.storage.atomic import atomic_output, check_output
-from relucli.storage.hdf5 import create_file
+from relucli.storage.atomic import atomic_output, check_output, sync
+from relucli.storage.checkpoint import Checkpoint
+from relucli.storage.hdf5 import close_written, commit, new_file, open_again
 from relucli.storage.schema import DATASET, INPUTS, LABELS, Provenance, StrPath, chunk_rows
+from relucli.storage.snapshot import put_back, snapshot
 from relucli.streaming.blocks import Span, block_rows, group_rows
 
 __all__ = ["DatasetWriter", "shard_paths", "shard_spans"]
+
+
+ENTRY = "rows-00000"
+"""What a checkpoint calls the state of the files; they are beside it, as ``rows-00000.h5`` and so on."""
 
 
 def shard_paths(path: StrPath, shards: int) -> list[Path]:
@@ -63,6 +70,8 @@ class DatasetWriter:
     shards : int
     force : bool
         Whether files that exist may be replaced.
+    checkpoint : Checkpoint, optional
+        Where unfinished files are kept, and come from: then ``rows`` says where to go on.
 
     Attributes
     ----------
@@ -88,16 +97,22 @@ class DatasetWriter:
         provenance: Provenance,
         shards: int = 1,
         force: bool = False,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.paths = shard_paths(path, shards)
-        self.rows = 0
         self._spans = shard_spans(samples, dim, shards)
         self._dim, self._dtype = dim, np.dtype(dtype)
         self._provenance, self._force = provenance, force
         self._current = -1
-        self._outputs, self._file = ExitStack(), ExitStack()
+        self._temporaries: list[Path] = []
+        self._outputs = ExitStack()
+        # Held to the end: after a failed write, HDF5 complains aloud of objects that are dropped.
+        self._file: Any = None
         self._x: Any = None
         self._y: Any = None
+        self._checkpoint = checkpoint
+        self._begun = checkpoint.load(ENTRY) if checkpoint else None
+        self.rows = int(self._begun[0]["rows"]) if self._begun else 0
         for name in self.paths:
             check_output(name, force)
 
@@ -121,29 +136,97 @@ class DatasetWriter:
             self.rows += take
             x, y = x[take:], y[take:]
             if self.rows == span.stop:
-                self._file.close()
+                self._close(whole=True)
+        if self._between_chunks:
+            for column in (self._x, self._y):
+                column.flush()  # chunks lie in the order of rows, whenever the file is closed and opened again
+            if self._checkpoint and self._checkpoint.due:
+                self._save()
+
+    @property
+    def _between_chunks(self) -> bool:
+        """Whether there is a file to be filled, and no chunk of it is half full."""
+        return (
+            bool(self._file)
+            and (self.rows - self._spans[self._current].start) % max(self._x.chunks[0], self._y.chunks[0]) == 0
+        )
 
     def _next_file(self) -> None:
         """Begin the file of the next shard; that of the last is whole, but stays under its temporary name."""
         self._current += 1
         rows = self._spans[self._current].rows
         temporary = self._outputs.enter_context(atomic_output(self.paths[self._current], self._force))
-        file = self._file.enter_context(create_file(temporary, DATASET, self._provenance))
-        self._x = self._column(file, INPUTS, (rows, self._dim), self._dtype)
-        self._y = self._column(file, LABELS, (rows,), np.dtype(np.float64))
+        self._temporaries.append(temporary)
+        self._file = new_file(temporary, self._provenance)
+        self._x = self._column(INPUTS, (rows, self._dim), self._dtype)
+        self._y = self._column(LABELS, (rows,), np.dtype(np.float64))
 
-    def _column(self, file: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-        chunk = min(shape[0], chunk_rows(int(np.prod(shape[1:], dtype=int)), dtype.itemsize))
-        return file.create_dataset(name, shape, dtype, chunks=(chunk, *shape[1:]), fletcher32=True, track_times=False)
+    def _column(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        chunk = (min(shape[0], chunk_rows(int(np.prod(shape[1:], dtype=int)), dtype.itemsize)), *shape[1:])
+        return self._file.create_dataset(name, shape, dtype, chunks=chunk, fletcher32=True, track_times=False)
+
+    def _open_again(self) -> None:
+        """Go on with the last file."""
+        self._file = open_again(self._temporaries[-1])
+        self._x, self._y = self._file[INPUTS], self._file[LABELS]
+
+    def _close(self, whole: bool) -> None:
+        """Close the file in hand, with what tells that it is whole or without."""
+        if self._file:
+            try:
+                if whole:
+                    commit(self._file, DATASET)
+            finally:
+                close_written(self._file)
+
+    def _save(self) -> None:
+        """Keep the files as they are; they get another name in the checkpoint."""
+        assert self._checkpoint is not None
+        self._close(whole=False)
+        metadata = snapshot(self._temporaries[-1], (INPUTS, LABELS))
+        about = {"rows": self.rows, "file": self._current}
+        self._checkpoint.save({ENTRY: (about, metadata)}, before=self._keep)
+        self._open_again()
+
+    def _keep(self) -> None:
+        assert self._checkpoint is not None
+        for i, temporary in enumerate(self._temporaries):
+            kept = self._checkpoint.folder / f"rows-{i:05d}.h5"
+            if i == self._current or not kept.exists():
+                sync(temporary)
+            if not kept.exists():
+                os.link(temporary, kept)
+
+    def _go_on(self) -> None:
+        """Take up the files of an interrupted run."""
+        assert self._checkpoint is not None
+        assert self._begun is not None
+        about, metadata = self._begun
+        self._current = int(about["file"])
+        for i in range(self._current + 1):
+            begun = self._checkpoint.folder / f"rows-{i:05d}.h5"
+            self._temporaries.append(self._outputs.enter_context(atomic_output(self.paths[i], self._force, begun)))
+        put_back(self._temporaries[-1], metadata)
+        self._open_again()
 
     def __enter__(self) -> Self:
+        if self._begun:
+            with ExitStack() as undone:
+                undone.push(self._outputs)
+                self._go_on()
+                undone.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._outputs, self._file:
+        with self._outputs:
             if error is not None:
+                interrupted = not isinstance(error, Exception)
+                if interrupted and self._checkpoint and self._checkpoint.pressing and self._between_chunks:
+                    self._save()
+                self._close(whole=False)
                 raise error
             if self.rows != self._spans[-1].stop:
+                self._close(whole=False)
                 raise ValueError(f"{self.rows} rows written of {self._spans[-1].stop}")

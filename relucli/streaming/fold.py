@@ -15,6 +15,7 @@ from relucli.errors import DataError, UsageError
 from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.blocks import Span, block_rows, blocks, groups
 from relucli.streaming.executors import Executor, executor_for, one_blas_thread
+from relucli.streaming.journal import Journal, Nodes
 from relucli.streaming.overflow import first_overflow
 
 __all__ = ["DEFAULT_MEMORY", "Engine", "Progress", "Rows", "tree_merge"]
@@ -52,7 +53,7 @@ class Rows(Protocol):
         ...
 
 
-def tree_merge(partials: Iterable[A], empty: A, sizes: Iterable[int] = repeat(1)) -> A:
+def tree_merge(partials: Iterable[A], empty: A, sizes: Iterable[int] = repeat(1), nodes: Nodes[A] | None = None) -> A:
     """Merge partial sums over consecutive groups along a binary tree whose shape depends on their number alone.
 
     Partials enter as the digits of a binary counter: two sums over 2^m groups each become one over 2^(m+1).
@@ -67,8 +68,10 @@ def tree_merge(partials: Iterable[A], empty: A, sizes: Iterable[int] = repeat(1)
         The sum of no partials.
     sizes : iterable of int
         Of each partial, in groups; with runs of equal size in place of groups the tree is the same.
+    nodes : list of (int, Accumulator), optional
+        The digits, with their sizes: of what was merged before and, whenever a partial is asked for, of all that came.
     """
-    stack: list[tuple[int, A]] = []
+    stack: Nodes[A] = [] if nodes is None else nodes
     for total, size in zip(partials, sizes, strict=False):
         while stack and stack[-1][0] == size:
             left = stack.pop()[1]
@@ -116,6 +119,8 @@ class Engine:
         Told of rows done.
     cluster : Executor, optional
         Where passes over rows in files run.
+    journal : Journal, optional
+        Told of passes, and asked what an earlier run has done of them.
     passes, rows_read, bytes_read : int
         What has been read through this engine so far.
     """
@@ -124,6 +129,7 @@ class Engine:
     memory: int = DEFAULT_MEMORY
     progress: Progress | None = None
     cluster: Executor | None = None
+    journal: Journal | None = None
     passes: int = field(default=0, init=False)
     rows_read: int = field(default=0, init=False)
     bytes_read: int = field(default=0, init=False)
@@ -141,22 +147,42 @@ class Engine:
             If a sum overflows; it names the row.
         """
         executor = self._executor(empty, rows)
-        spans = groups(rows.samples, rows.dim, executor.grain(len(groups(rows.samples, rows.dim))))
+        count = len(groups(rows.samples, rows.dim))
+        grain = executor.grain(count)
+        nodes = self._begun(name, empty, count, grain)
+        left = groups(rows.samples, rows.dim, grain)[sum(size for size, _ in nodes) :]
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-            partials = map(empty.filled, executor.map(partial(_fold_run, empty, rows), spans))
-            total = tree_merge(self._counted(partials, spans, rows, name), empty)
+            partials = map(empty.filled, executor.map(partial(_fold_run, empty, rows), left))
+            total = tree_merge(self._counted(partials, left, rows, name, nodes, grain), empty, nodes=nodes)
         if empty.guarded and not total.finite:
             raise DataError(f"sums overflow over {rows.samples} rows, none of them alone; rescale the data")
+        if self.journal:
+            self.journal.end(count, total)
         self.passes += 1
         return total
 
-    def _counted(self, partials: Iterable[A], spans: list[Span], rows: Rows, name: str) -> Iterable[A]:
+    def _begun(self, name: str, empty: A, count: int, grain: int) -> Nodes[A]:
+        """What an earlier run has done of a pass, in runs of groups; a run that it had not finished is left out."""
+        begun: Nodes[A] = self.journal.begin(name, empty) if self.journal else []
+        if sum(size for size, _ in begun) >= count:
+            return [(-(-count // grain), node) for _, node in begun]
+        return [(size // grain, node) for size, node in begun if size >= grain]
+
+    def _counted(
+        self, partials: Iterable[A], spans: list[Span], rows: Rows, name: str, nodes: Nodes[A], grain: int
+    ) -> Iterable[A]:
         for span, part in zip(spans, partials, strict=True):
             self.rows_read += span.rows
             self.bytes_read += span.rows * rows.row_bytes
             if self.progress is not None:
                 self.progress(name, span.stop, rows.samples)
+            if self.journal:
+                self.journal.merging()
             yield part
+            if self.journal:
+                self.journal.reached([(size * grain, node) for size, node in nodes])
+        if self.journal:
+            self.journal.merging()
 
     def _executor(self, empty: Accumulator, rows: Rows) -> Executor:
         """The cluster for rows in files, else as many threads as were asked for, as are useful, and as fit."""

@@ -236,10 +236,6 @@ def test_an_output_is_checked_before_the_data_are_touched(refused, pipeline, lin
         ),
         ("moments data.h5 -o out.h5 --orders 0,2", "--orders 0,2: each must be from 1 to 16"),
         (
-            "moments data.h5 -o out.h5 --resume",
-            "--resume is not available in this version; leave it out to start afresh",
-        ),
-        (
             "evaluate net.h5 data.h5 --scheduler here",
             "--scheduler here: not an address; pass one like tcp://host:8786, or local:4 for this machine",
         ),

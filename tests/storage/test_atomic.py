@@ -235,7 +235,8 @@ def test_a_check_passes_where_the_output_can_be_made(folder):
             OSError(errno.EAGAIN, ""),
             False,
             InputError,
-            "in use by another program; try again when that has closed it",
+            "in use by another program; try again when that has closed it "
+            "(a lock that is left over is passed by with HDF5_USE_FILE_LOCKING=FALSE)",
         ),
         (OSError(errno.ENAMETOOLONG, ""), True, OutputError, "file name too long; check its name and folder"),
         (OSError("no number"), True, StorageError, "cannot be written; check the disk"),

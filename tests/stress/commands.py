@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import time
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,22 +22,41 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["commands", *(f"relucli.{name}" for name in _MODULES)])
 
 
-def _child(words: list[str], folder: str, output: str, environment: dict[str, str]) -> None:
+def _eagerly() -> None:
+    """Blocks of few rows, and a checkpoint after each group of them."""
+    from relucli.storage import checkpoint
+    from relucli.streaming import blocks
+
+    blocks.BLOCK_BYTES = 2**14
+    checkpoint.INTERVAL, checkpoint.SHARE = 0.0, float("inf")
+
+
+def _child(words: list[str], folder: Path, output: Path, gate: Path | None, eager: bool) -> None:
+    from relucli.cli.app import main
+
     os.chdir(folder)
-    os.environ.update(environment)
+    if eager:
+        _eagerly()
     handle = os.open(output, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     for stream in (1, 2):
         os.dup2(handle, stream)
     sys.argv = ["relucli", *words]
-    from relucli.cli.app import main
 
+    while gate is not None and not gate.exists():
+        time.sleep(0)
     main()
 
 
-def start(line: str | list[str], folder: Path, output: Path, **environment: str) -> BaseProcess:
-    """Start a command line in a folder; what it prints, to stdout and stderr, goes to the output."""
+def start(
+    line: str | list[str], folder: Path, output: Path, gate: Path | None = None, eager: bool = False
+) -> BaseProcess:
+    """Start a command line in a folder; what it prints, to stdout and stderr, goes to the output.
+
+    With a gate, the command begins when that file appears: several do so at once.  An eager one cuts rows into small
+    blocks and writes a checkpoint whenever it can.
+    """
     words = line.split() if isinstance(line, str) else line
-    process = _forks.Process(target=_child, args=(words, str(folder), str(output), environment))
+    process = _forks.Process(target=_child, args=(words, folder, output, gate, eager))
     process.start()
     return process
 

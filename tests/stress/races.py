@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,9 +35,13 @@ def _rows(path: Path) -> bytes:
 
 def _race(folder: Path, logs: list[Path], more: str) -> list[int | None]:
     """Start both writers at once and wait for them."""
+    gate = folder.with_suffix(".gate")
     racers = [
-        start(f"generate out.h5 {shape} --quiet{more}", folder, log) for shape, log in zip(SHAPES, logs, strict=True)
+        start(f"generate out.h5 {shape} --quiet{more}", folder, log, gate)
+        for shape, log in zip(SHAPES, logs, strict=True)
     ]
+    time.sleep(0.1)
+    gate.touch()
     for process in racers:
         process.join(PATIENCE)
         stop(process)
