@@ -57,6 +57,7 @@ lint: $(VENV)/ready-to-test  ## check style and types
 	$(BIN)/mypy
 
 stress: $(VENV)/ready-to-test  ## kill, race, fill and forge: within 15 minutes, one table
+	$(BIN)/python -m pytest tests/stress/estimator_checks.py
 	$(BIN)/python tests/stress/run.py
 
 bench: bench-recovery bench-peers  ## measure all that the README tabulates: under an hour

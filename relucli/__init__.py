@@ -8,23 +8,57 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from relucli.errors import RelucliError
+    from relucli.api import evaluate, generate, learn, load, sample, save, take_moments
+    from relucli.errors import RelucliError, RelucliWarning
+    from relucli.estimator import ReluNetworkRegressor as ReluNetworkRegressor
     from relucli.network import ReluNetwork
+    from relucli.synthesis import plant
 
 _HOMES = {
     "ReluNetwork": "relucli.network",
+    "ReluNetworkRegressor": "relucli.estimator",
     "RelucliError": "relucli.errors",
+    "RelucliWarning": "relucli.errors",
+    "evaluate": "relucli.api",
+    "generate": "relucli.api",
+    "learn": "relucli.api",
+    "load": "relucli.api",
+    "plant": "relucli.synthesis",
+    "sample": "relucli.api",
+    "save": "relucli.api",
+    "take_moments": "relucli.api",
 }
 
-__all__ = ["ReluNetwork", "RelucliError", "__version__"]
+# The regressor is public too, but left out here: `from relucli import *` must not need an extra.
+__all__ = [
+    "ReluNetwork",
+    "RelucliError",
+    "RelucliWarning",
+    "__version__",
+    "evaluate",
+    "generate",
+    "learn",
+    "load",
+    "plant",
+    "sample",
+    "save",
+    "take_moments",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for: importing relucli alone loads no numerics."""
-    if name in _HOMES:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
         return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    except ModuleNotFoundError as error:
+        if name != "ReluNetworkRegressor" or (error.name or "").partition(".")[0] != "sklearn":
+            raise
+        raise ImportError(
+            f"{name} needs scikit-learn, which is not installed; pip install 'relucli[sklearn]'"
+        ) from error
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_HOMES})

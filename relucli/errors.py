@@ -5,6 +5,7 @@
     RelucliError            1   the root: never raised itself
     ├── UsageError          2   an option or argument that cannot be meant
     ├── DataError          65   a file that is readable, but whose content cannot be used
+    │   └── UnsupportedError    rows that are fine, but too few or too noisy to support an answer
     ├── InputError         66   an input that is missing or may not be read
     ├── ClusterError       69   a cluster that does not answer, or not as it must
     ├── OutputError        73   an output that exists, or cannot be created
@@ -16,6 +17,8 @@ A message is one line: what is wrong, where (file, dataset, first row), what to 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 __all__ = [
     "ClusterError",
@@ -23,8 +26,11 @@ __all__ = [
     "InputError",
     "OutputError",
     "RelucliError",
+    "RelucliWarning",
     "StorageError",
+    "UnsupportedError",
     "UsageError",
+    "about",
     "printable",
 ]
 
@@ -45,6 +51,10 @@ class DataError(RelucliError):
     """A file that is readable, but whose content cannot be used or cannot support an answer."""
 
     exit_status = 65
+
+
+class UnsupportedError(DataError):
+    """Rows that can be read and used, but cannot support the answer that was asked for."""
 
 
 class InputError(RelucliError):
@@ -76,3 +86,20 @@ def printable(text: str | os.PathLike[str]) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in os.fsdecode(text)
     )
+
+
+class RelucliWarning(UserWarning):
+    """An answer is less than what was asked for; the message says what and why."""
+
+
+@contextmanager
+def about(*paths: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the files in a DataError that names none of them, since the library may not know them."""
+    try:
+        yield
+    except DataError as error:
+        names = [printable(path) for path in paths]
+        if not names or any(str(error).startswith(f"{name}: ") for name in names):
+            raise
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise type(error)(f"{names[0]}{more}: {error}") from error

@@ -13,7 +13,7 @@ import typer
 from relucli.cli import options
 from relucli.cli.options import AllowExternal, Data, Inputs, Json, Labels, Memory, Quiet, Scheduler, Unforced, Workers
 from relucli.cli.render import View, columns, duration, facts, neurons_table, number, with_error
-from relucli.errors import DataError
+from relucli.errors import DataError, about
 
 if TYPE_CHECKING:
     from relucli.network import ReluNetwork
@@ -63,11 +63,11 @@ def evaluate(
                         f"{path}: takes {net.dim} inputs, but {data[0]} has {rows.dim}; "
                         "check which of them belong together"
                     )
-            with options.on_cluster(scheduler, engine, rows), options.about(*data):
+            with options.on_cluster(scheduler, engine, rows), about(*data):
                 values = asdict(score(student, rows, engine))
     values |= {"neurons": student.neurons, "dim": student.dim, "bytes_read": engine.bytes_read}
     if teacher is not None and planted is not None:
-        with options.about(teacher):
+        with about(teacher):
             values |= _compared(learned, planted)
     values["seconds"] = perf_counter() - start
     view.result(values, lambda: _drawn(values, learned, planted))

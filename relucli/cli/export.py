@@ -11,6 +11,7 @@ import typer
 from relucli.cli import options
 from relucli.cli.options import Force, Json, Quiet
 from relucli.cli.render import View, facts, size
+from relucli.errors import about
 
 Network = Annotated[Path, typer.Argument(metavar="NET.h5", help="The network to export.")]
 Target = Annotated[
@@ -46,7 +47,7 @@ def export(
     ending = format_of(output, dtype)
     options.check_result(output, [network], force)
     file = read_network(network)
-    with options.about(network):
+    with about(network):
         write(file, output, dtype, force)
     values = {
         "path": output,

@@ -12,6 +12,7 @@ from relucli.cli import options
 from relucli.cli.options import Force, Json, Memory, Quiet, Resume, Scheduler, Seed, Workers
 from relucli.cli.render import View, duration, facts, number, size
 from relucli.errors import UsageError
+from relucli.quantities import parse_count
 
 if TYPE_CHECKING:
     from relucli.network import ReluNetwork
@@ -62,7 +63,7 @@ def generate(
     from relucli import generation
 
     start, view = perf_counter(), View(as_json, quiet)
-    recipe = generation.Recipe(options.parse_count(samples, "--samples"), seed, noise, dtype, shards)
+    recipe = generation.Recipe(parse_count(samples, "--samples"), seed, noise, dtype, shards)
     if teacher is None:
         network = _plant(dim, neurons, family, separation, bias, seed)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,13 +25,11 @@ from relucli.cli.options import (
     Seed,
     Workers,
 )
-from relucli.cli.render import View, columns, duration, facts, neurons_table, number, plain, with_error
-from relucli.errors import DataError
+from relucli.cli.render import View, columns, duration, facts, neurons_table, number, with_error
+from relucli.errors import about
 
 if TYPE_CHECKING:
     from relucli.learning.pipeline import Learned, LearnOptions
-    from relucli.moments.estimate import Moments
-    from relucli.storage.dataset import StoredRows
 
 Neurons = Annotated[str, typer.Option("-k", metavar="K|auto", help="Neurons; auto lets validation choose.")]
 MaxNeurons = Annotated[int, typer.Option(metavar="K", min=1, help="Largest number that -k auto tries.")]
@@ -80,9 +78,10 @@ def learn(
     scheduler: Scheduler = None,
 ) -> None:
     """Recover the network behind a dataset."""
-    from relucli.learning import pipeline
+    from relucli.learning import pipeline, record
     from relucli.storage.dataset import open_dataset
     from relucli.storage.passes import SavedPasses
+    from relucli.storage.schema import Provenance
 
     start, view = perf_counter(), View(as_json, quiet)
     count = options.parse_neurons(k)
@@ -91,14 +90,14 @@ def learn(
         engine = options.make_engine(workers, memory, progress)
         options.check_result(output, [*data, moments], force)
         with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows:
-            taken = None if moments is None else _read_moments(moments, rows, data)
+            taken = None if moments is None else record.moments_of(rows, moments, data[0])
             depends = _asked(asked) | {"--inputs": inputs, "--labels": labels}
             with options.checkpoint(output, view, resume, depends, [*data, moments], rows) as kept:
                 engine.journal = SavedPasses(kept)
-                with options.on_cluster(scheduler, engine, rows), options.about(*data):
+                with options.on_cluster(scheduler, engine, rows), about(*data):
                     found = pipeline.learn(rows, asked, engine, taken)
-                values = _values(found) | {"asked": count}
-                _write(output, found, asked, values, options.command_line(context), force)
+                record.write(output, found, Provenance(options.command_line(context), seed), force)
+    values = record.values(found)
     if count is not None and found.network.neurons < count:
         view.note(f"{found.network.neurons} neurons and their linear part explain the labels as well as {count} would")
     values |= {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
@@ -112,82 +111,8 @@ def _asked(asked: LearnOptions) -> dict[str, Any]:
     return {"the command": "learn"} | known
 
 
-def _read_moments(path: Path, rows: StoredRows, data: Sequence[Path]) -> Moments:
-    """Moments from a file, if they are of these rows."""
-    from relucli.storage.checksums import differ
-
-    moments, checksums = options.load_moments(path)
-    with options.about(path):
-        known = rows.fingerprint_like(moments.fingerprint)
-        if moments.fingerprint == known and not differ(rows.checksums, checksums):
-            return moments
-        here, there = (f"{of.samples} rows of {of.dim} inputs" for of in (rows, moments))
-        reason = "their rows differ" if here == there else f"of {there}, not {here}"
-        raise DataError(f"taken from other data than {data[0]} ({reason}); take them again")
-
-
-def _values(found: Learned) -> dict[str, Any]:
-    return {
-        "neurons": found.network.neurons,
-        "dim": found.network.dim,
-        "samples": found.samples,
-        "subspace_dim": found.subspace.basis.shape[1],
-        "significant_dims": found.subspace.significant,
-        "whitened": found.subspace.whitened,
-        "linear_part": bool(found.network.linear.any()),
-        "noise_std": found.noise_std,
-        "r2": found.r2,
-        "exact": bool(found.fit.quadratic.exact),
-        "passes": found.passes,
-        "path": [vars(model) for model in found.path],
-        "findings": [
-            {"stage": item.stage, "ok": item.ok, "message": item.message} | plain(item.numbers)
-            for item in found.findings
-        ],
-    }
-
-
-def _write(
-    output: Path,
-    found: Learned,
-    asked: LearnOptions,
-    values: dict[str, Any],
-    command: str,
-    force: bool,
-) -> None:
-    from relucli.storage.results import write_network
-    from relucli.storage.schema import Provenance
-
-    diagnostics = {name: value for name, value in values.items() if name != "path"} | {
-        "eigenvalues": found.subspace.eigenvalues,
-        "null": found.subspace.null,
-        "offset_error": found.errors.offset,
-        "options": vars(asked),
-    }
-    write_network(
-        output,
-        found.network,
-        provenance=Provenance(command, asked.seed),
-        errors=_errors(found),
-        table={name: [row[name] for row in values["path"]] for name in values["path"][0]},
-        diagnostics=diagnostics,
-        force=force,
-    )
-
-
-def _errors(found: Learned) -> dict[str, Any]:
-    errors = found.errors
-    return {
-        "weight_errors": errors.weights,
-        "weight_within": errors.within,
-        "coefficient_errors": errors.coefficients,
-        "bias_errors": errors.biases,
-        "linear_errors": errors.linear,
-    }
-
-
 def _drawn(found: Learned, values: dict[str, Any]) -> Iterator[Any]:
-    yield neurons_table(found.network, _errors(found))
+    yield neurons_table(found.network, found.errors.by_name())
     yield _path(found)
     linear = ", and a linear part" if values["linear_part"] else ""
     yield facts(

@@ -37,13 +37,14 @@ def merge(
         relucli learn a.h5 b.h5 --moments moments.h5 -o net.h5
     """
     from relucli.errors import printable
+    from relucli.moments.files import load_moments
     from relucli.moments.merge import merge_moments
     from relucli.storage.results import write_moments
     from relucli.storage.schema import Provenance
 
     start, view = perf_counter(), View(as_json, quiet)
     options.check_result(output, parts, force)
-    taken = [(printable(path), options.load_moments(path)[0]) for path in parts]
+    taken = [(printable(path), load_moments(path)[0]) for path in parts]
     shards = [{"path": path, "samples": moments.samples} for path, (_, moments) in zip(parts, taken, strict=True)]
     found = merge_moments(taken)
     provenance = Provenance(options.command_line(context), found.settings.seed)

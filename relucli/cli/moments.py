@@ -25,7 +25,7 @@ from relucli.cli.options import (
     Workers,
 )
 from relucli.cli.render import View, duration, facts, number, size
-from relucli.errors import UsageError
+from relucli.errors import UsageError, about
 
 if TYPE_CHECKING:
     from relucli.moments.estimate import Moments, MomentSettings
@@ -80,7 +80,7 @@ def moments(
             options.checkpoint(output, view, resume, asked, [*data, like], rows) as kept,
         ):
             engine.journal = SavedPasses(kept)
-            with options.on_cluster(scheduler, engine, rows), options.about(*data):
+            with options.on_cluster(scheduler, engine, rows), about(*data):
                 found = estimate_moments(rows, settings, engine, rows.fingerprint, pattern)
             provenance = Provenance(options.command_line(context), found.settings.seed)
             write_moments(output, found.arrays(), found.scalars(), found.fingerprint, provenance, force, rows.checksums)
@@ -90,11 +90,13 @@ def moments(
 
 def _pattern(context: typer.Context, like: Path) -> Moments:
     """Moments whose settings are to be used, which options must not contradict."""
+    from relucli.moments.files import load_moments
+
     for name in ("orders", "contractions", "slices", "seed"):
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise UsageError(f"--{name} does not go with --like, which brings its own; leave it out")
-    return options.load_moments(like)[0]
+    return load_moments(like)[0]
 
 
 def _asked(settings: MomentSettings) -> dict[str, Any]:

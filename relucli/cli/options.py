@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relucli.errors import DataError, UsageError
+from relucli.errors import UsageError
+from relucli.quantities import parse_count as parse_count
+from relucli.quantities import parse_memory
 
 if TYPE_CHECKING:
     from relucli.cli.render import View
-    from relucli.moments.estimate import Moments
     from relucli.storage.checkpoint import Checkpoint
     from relucli.storage.dataset import StoredRows
     from relucli.storage.trust import Trust
@@ -50,46 +49,6 @@ Resume = Annotated[
 
 DEFAULT_MEMORY = "512MiB"
 
-_LARGEST = 2**62
-_SIZE = re.compile(r"([0-9_]*\.?[0-9]+(?:e\+?[0-9]{1,3})?) ?(?:([kmgt]?)(i?b|)|b)", re.IGNORECASE)
-
-
-def parse_memory(text: str) -> int:
-    """Bytes in a size: 512MiB and 512M are binary, 100MB is decimal, 1e9 is bytes.
-
-    Raises
-    ------
-    UsageError
-        If it is not a size.
-    """
-    found = _SIZE.fullmatch(text.strip())
-    if found:
-        number, prefix, unit = found[1], (found[2] or "").lower(), (found[3] or "").lower()
-        base = 1000 if unit == "b" else 1024
-        size = Decimal(number) * base ** " kmgt".index(prefix or " ")
-        if 1 <= size <= _LARGEST:
-            return int(size)
-    raise UsageError(f"--memory {text}: not a size; pass one like 512MiB, 2GiB or 1e9")
-
-
-def parse_count(text: str, option: str) -> int:
-    """A whole number of at least 1, as people write large ones: 1000000, 1e6, 1_000_000.
-
-    Raises
-    ------
-    UsageError
-        If it is not one.
-    """
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        number = Decimal("nan")
-    if not number.is_finite() or number > _LARGEST or number != number.to_integral_value():
-        raise UsageError(f"{option} {text}: not a whole number; pass one like 1000000, 1e6 or 1_000_000")
-    if number < 1:
-        raise UsageError(f"{option} must be at least 1, not {text}")
-    return int(number)
-
 
 def parse_neurons(text: str) -> int | None:
     """What follows ``-k``: a number of neurons, or None for auto."""
@@ -109,13 +68,6 @@ def parse_orders(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(order) for order in text.split(",")}))
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def make_engine(workers: int | None, memory: str, progress: Progress | None = None) -> Engine:
     """What runs the passes of a command on this machine.
 
@@ -124,6 +76,7 @@ def make_engine(workers: int | None, memory: str, progress: Progress | None = No
     UsageError
         If the memory is no size.
     """
+    from relucli.streaming.executors import usable_cores
     from relucli.streaming.fold import Engine
 
     return Engine(workers or usable_cores(), parse_memory(memory), progress)
@@ -180,22 +133,6 @@ def check_result(output: Path, inputs: Sequence[Path | None], force: bool) -> No
     check_output(output, force)
 
 
-def load_moments(path: Path) -> tuple[Moments, str]:
-    """The moments in a file, and the checksums of the files that they were taken from.
-
-    Raises
-    ------
-    InputError, DataError
-        If there are none that can be used.
-    """
-    from relucli.moments.estimate import Moments
-    from relucli.storage.results import read_moments
-
-    file = read_moments(path)
-    with about(path):
-        return Moments.restore(file.arrays, file.settings, file.fingerprint), file.checksums
-
-
 def checkpoint(
     output: Path,
     view: View,
@@ -211,18 +148,3 @@ def checkpoint(
     if rows is not None:
         data |= {"the fingerprint of the data": rows.fingerprint, "the checksums of the data": rows.checksums}
     return Checkpoint(output, Identity(settings, data), resume, view.note)
-
-
-@contextmanager
-def about(*paths: Path) -> Iterator[None]:
-    """Name the files in a DataError that names none of them, since the library may not know them."""
-    from relucli.errors import printable
-
-    try:
-        yield
-    except DataError as error:
-        names = [printable(path) for path in paths]
-        if any(str(error).startswith(f"{name}: ") for name in names):
-            raise
-        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-        raise DataError(f"{names[0]}{more}: {error}") from error

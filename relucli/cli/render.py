@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from relucli.quantities import duration, number, plain, size, with_error
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["View", "columns", "duration", "facts", "neurons_table", "number", "plain", "size", "with_error"]
 
-LARGEST_WEIGHTS = 2
 FILE_WIDTH = 120
 
 
@@ -152,21 +152,12 @@ def columns(title: str, *headings: str) -> Table:
 
 def neurons_table(network: ReluNetwork, errors: Mapping[str, Any]) -> Table:
     """The neurons of a network, with what is known of their errors (as in a network file)."""
-    from relucli.network import angle_words
+    from relucli.network.display import neuron_columns
 
-    biased = bool(network.biases.any())
-    headings = ["neuron", "coefficient", *(["bias"] if biased else []), "<direction within", "<largest weights"]
-    table = columns("Neurons", *headings)
-    unknown = [math.nan] * network.neurons
-    c_errors, b_errors, angles = (
-        errors.get(name, unknown) for name in ("coefficient_errors", "bias_errors", "weight_errors")
-    )
-    for i, w in enumerate(network.weights):
-        row = [str(i), with_error(network.coefficients[i], c_errors[i])]
-        row += [with_error(network.biases[i], b_errors[i])] if biased else []
-        row += [angle_words(float(angles[i])) if math.isfinite(angles[i]) else "-"]
-        largest = abs(w).argsort()[::-1][:LARGEST_WEIGHTS]
-        table.add_row(*row, "  ".join(f"{w[j]:+.3f} x{j}" for j in largest))
+    found = neuron_columns(network, errors)
+    table = columns("Neurons", *("<" * column.words + column.heading for column in found))
+    for row in zip(*(column.cells for column in found), strict=True):
+        table.add_row(*row)
     return table
 
 
@@ -179,46 +170,3 @@ def facts(**values: str) -> Text:
         Text(name.replace("_", " ").ljust(width), "bold").append(text, "not bold") for name, text in values.items()
     ]
     return Text("\n").join(lines)
-
-
-def number(value: float | None) -> str:
-    """A number for people, of five digits."""
-    return "-" if value is None or not math.isfinite(value) else f"{value:.5g}"
-
-
-def with_error(value: float | None, error: float | None) -> str:
-    """A number and its standard error: digits down to two of the error's."""
-    if value is None or error is None or not (math.isfinite(value) and math.isfinite(error) and error > 0):
-        return number(value)
-    digits = max(0, 1 - math.floor(math.log10(error)))
-    if digits > 8 or error >= 1e4:
-        return f"{value:.8g} +- {error:.1e}"
-    return f"{value:.{digits}f} +- {error:.{digits}f}"
-
-
-def size(count: float) -> str:
-    """Bytes for people, in powers of 1024."""
-    power = min(4, max(0, (int(count).bit_length() - 1) // 10))
-    unit = ("B", "KiB", "MiB", "GiB", "TiB")[power]
-    return f"{count / 1024**power:.{int(power > 0)}f} {unit}"
-
-
-def duration(seconds: float) -> str:
-    """A time for people."""
-    if seconds < 60:
-        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it: arrays as lists, paths as text, and null for what is no finite number."""
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value

@@ -53,7 +53,7 @@ class _Surgeon:
     def __init__(self, fit: Fit) -> None:
         self.student = fit.student
         normal = fit.quadratic.normal
-        ridge = 1e-11 * np.trace(normal) / len(normal)
+        ridge = 1e-11 * np.trace(normal) / len(normal) or 1.0  # of no rows in any half-space
         self.inverse = np.linalg.inv(normal + ridge * np.eye(len(normal)))
 
     def _part(self, j: int) -> slice:
@@ -110,7 +110,7 @@ def _candidates(fit: Fit) -> list[Student]:
     """Students with one neuron fewer: the cheapest dropped, or the closest pairs merged."""
     student, surgeon = fit.student, _Surgeon(fit)
     found = [surgeon.dropped(int(j)) for j in np.argsort(surgeon.costs())[:DROPS]]
-    unit = student.beta / np.linalg.norm(student.beta, axis=1, keepdims=True)
+    unit = student.beta / np.maximum(np.linalg.norm(student.beta, axis=1, keepdims=True), 1e-300)
     rows, columns = np.triu_indices(student.neurons, 1)
     closeness = np.abs((unit @ unit.T)[rows, columns])
     for pair in np.argsort(-closeness)[:MERGES]:
@@ -153,6 +153,8 @@ def collapse(x: Array, y: Array, fit: Fit, largest: int, smallest: int = 1) -> P
     path, spared = {fit.student.neurons: fit}, 0
     while fit.student.neurons > smallest and spared < BELOW:
         rough = sorted((refit(s, 2, 1e-2) for s in _candidates(fit)), key=lambda f: f.quadratic.loss)
+        if not rough:  # every neuron left has shrunk to nothing
+            break
         smaller = min((refit(f.student, 20) for f in rough[:FINALISTS]), key=lambda f: f.quadratic.loss)
         spared += BELOW if fit.quadratic.exact and not smaller.quadratic.exact else explains(fit, smaller)
         fit = path[smaller.student.neurons] = smaller

@@ -153,7 +153,7 @@ def _best_gate(x: Array, residual: Array, bias: bool, rng: np.random.Generator) 
 
 def _additions(gate: Array, pull: Array) -> list[Array]:
     """Directions to try for a gate: the neuron itself, and close pairs that differ along what it lacks."""
-    across = pull - (pull @ gate) / (gate @ gate) * gate
+    across = pull - (pull @ gate) / max(float(gate @ gate), 1e-300) * gate
     norm = np.linalg.norm(across)
     tries = [gate[None]]
     if norm > 0:
@@ -177,7 +177,7 @@ def _splits(x: Array, residual: Array, student: Student, bias: bool) -> list[Arr
         for scale in SPLIT_SCALES:
             near = np.abs(z) < 3 * scale
             kernel = residual[near] * np.exp(-0.5 * (z[near] / scale) ** 2)
-            inputs = x[near] - np.outer(z[near], u) / (u @ u)
+            inputs = x[near] - np.outer(z[near], u) / max(float(u @ u), 1e-300)
             curvature, directions = np.linalg.eigh((inputs * kernel[:, None]).T @ inputs)
             top = int(np.argmax(np.abs(curvature)))
             strength = abs(curvature[top]) / np.sqrt(max(1.0, float(kernel @ kernel)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from relucli.errors import UsageError
 from relucli.learning.subspace import Method, Whitening
 
 __all__ = ["Discovery", "LearnOptions", "LossName"]
@@ -36,6 +37,11 @@ class LearnOptions:
     seed : int
     loss : {"squared", "huber"}
         What a residual costs; huber stands heavy tails and a few percent of grossly wrong labels.
+
+    Raises
+    ------
+    UsageError
+        If one of them cannot be meant.
     """
 
     neurons: int | None = None
@@ -47,3 +53,21 @@ class LearnOptions:
     starts: int = 2
     seed: int = 0
     loss: LossName = "squared"
+
+    def __post_init__(self) -> None:
+        choices = {
+            "subspace": ("sliced", "contracted", "both"),
+            "discovery": ("auto", "overcomplete", "iterative"),
+            "whiten": ("auto", "on", "off"),
+            "loss": ("squared", "huber"),
+        }
+        for name, words in choices.items():
+            if getattr(self, name) not in words:
+                raise UsageError(f"--{name} must be one of {', '.join(words)}, not {getattr(self, name)}")
+        if self.neurons is not None and self.neurons < 1:
+            raise UsageError(f"-k {self.neurons}: there must be at least one neuron")
+        for option, count in (("--max-neurons", self.most), ("--starts", self.starts)):
+            if count < 1:
+                raise UsageError(f"{option} must be at least 1, not {count}")
+        if not 0 <= self.seed < 2**64:
+            raise UsageError(f"--seed must be from 0 to 2^64 - 1, not {self.seed}")

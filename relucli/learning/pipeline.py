@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from scipy.stats import wilcoxon
 
-from relucli.errors import DataError, UsageError
+from relucli.errors import DataError, UnsupportedError, UsageError
 from relucli.learning.covariance import SandwichAccumulator, StructuredCovariance
 from relucli.learning.descent import Outcome
 from relucli.learning.diagnose import Finding, diagnose
@@ -26,6 +26,8 @@ from relucli.learning.subspace import Subspace, estimate_subspace
 from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
 from relucli.network import ReluNetwork
+from relucli.network.display import Column, as_html, as_text, neuron_columns, summary
+from relucli.quantities import number, with_error
 from relucli.storage.dataset import MemoryRows, pilot
 from relucli.storage.views import ShiftedRows, part
 from relucli.streaming.executors import one_blas_thread
@@ -47,7 +49,7 @@ FALLING = 0.9
 RESOLVED = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Learned:
     """A recovered network.
 
@@ -69,6 +71,8 @@ class Learned:
         Of all rows.
     findings : tuple of Finding
         What each stage saw.
+    options : LearnOptions
+        What was asked for.
     """
 
     network: ReluNetwork
@@ -82,6 +86,24 @@ class Learned:
     passes: int
     fit: Outcome
     findings: tuple[Finding, ...]
+    options: LearnOptions
+
+    def __repr__(self) -> str:
+        """The network with its standard errors, the fit, the models considered and the findings."""
+        return as_text(f"Learned({summary(self.network)})", *self._shown())
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return as_html(f"Learned: {summary(self.network)}", *self._shown())
+
+    def _shown(self) -> tuple[list[Column], list[str]]:
+        """The table of neurons, and the lines that follow it."""
+        considered = [f"{m.neurons}: {with_error(m.validation_mse, m.validation_se)}" for m in self.path if m.polished]
+        return neuron_columns(self.network, self.errors.by_name()), [
+            f"fit: r2 {self.r2:.6f}, residual standard deviation {number(self.noise_std)}, {self.samples:,} rows",
+            f"held-out mean squared error by neurons: {', '.join(considered)}",
+            *(f"{'ok' if item.ok else '!!'} {item.stage}: {item.message}" for item in self.findings),
+        ]
 
 
 def _check_rows(rows: Rows, options: LearnOptions) -> None:
@@ -90,7 +112,7 @@ def _check_rows(rows: Rows, options: LearnOptions) -> None:
     if rows.samples <= k * p:
         most = (rows.samples - 1) // p
         hint = f"or -k {most} at most" if most else "or fewer columns"
-        raise DataError(
+        raise UnsupportedError(
             f"{rows.samples} rows cannot determine {k} neurons in {rows.dim} dimensions, "
             f"which have {k * p} parameters; it takes more than {k * p} rows, {hint}"
         )
@@ -129,10 +151,12 @@ def _supported(selection: Selection, span: Subspace, rows: Rows, options: LearnO
     if selection.exact:
         return
     held = selection.labels
+    if len(held) < 2:
+        raise UnsupportedError(f"{rows.samples} rows do not support a network: they are too few to hold some out")
     largest = float(np.abs(selection.fit.student.beta).max(initial=0.0))
     scale = robust_scale(held - np.median(held))
     if largest > CANCELLING * scale > 0:
-        raise DataError(
+        raise UnsupportedError(
             f"{rows.samples} rows do not support a network: the neurons found cancel to one part in "
             f"{largest / scale:.0e}, as grossly wrong labels make them do; try --loss huber"
         )
@@ -148,7 +172,7 @@ def _supported(selection: Selection, span: Subspace, rows: Rows, options: LearnO
     none = f"; no direction of the inputs stands out (largest eigenvalue {span.eigenvalues[0]:.3g}, noise reaches "
     seen = "" if span.significant else f"{none}{span.null:.3g})"
     offset = "" if options.bias else "; if the labels have an offset or neurons have biases, pass --bias"
-    raise DataError(
+    raise UnsupportedError(
         f"{rows.samples} rows do not support a network: held-out labels are predicted no better than by their mean "
         f"(mean squared error {selection.validation_mse:.3g}, variance {held.var():.3g}){seen}; {hint}{offset}"
     )
@@ -167,7 +191,7 @@ def _robust_selection(
     reach = GROSS * robust_scale(y - center)
     used, selection = np.ones(len(y), dtype=bool), None
     labels = np.clip(y, center - reach, center + reach) if reach > 0 else y
-    scale, floor = np.inf, np.finfo(float).eps * float(np.median(np.abs(y)))
+    scale, floor = np.inf, np.finfo(float).eps * float(np.median(np.abs(y[y != 0])))
     for _ in range(ROBUST_ROUNDS):
         found = best_selection(MemoryRows(x[used], labels[used]), span, most, options, engine, metric)
         residual = y - found.fit.student(augmented(x, options.bias))
@@ -250,7 +274,7 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
     Raises
     ------
     DataError
-        If the rows cannot support the answer.
+        If the rows cannot be used or, an UnsupportedError, cannot support the answer.
     """
     # Threads of BLAS make products of small matrices slower, and their bits depend on the machine.
     with one_blas_thread():
@@ -258,15 +282,13 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
 
 
 def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None) -> Learned:
-    if options.neurons is not None and options.neurons < 1:
-        raise UsageError(f"-k {options.neurons}: there must be at least one neuron")
     _check_rows(rows, options)
     before = engine.passes
     # 1. moments
     moments = moments or estimate_moments(rows, _default_moments(options, rows.dim), engine)
     variance = moments.label_variance
     if np.sqrt(variance) <= 1e-12 * abs(moments.label_mean):
-        raise DataError("y is constant: there is nothing to learn from it")
+        raise UnsupportedError("y is constant: there is nothing to learn from it")
     # Far from zero, biases and directions are hard to tell apart: neurons with biases are sought about the mean.
     shift = moments.mean if options.bias and not moments.standard else np.zeros(rows.dim)
     centered = ShiftedRows(rows, shift) if shift.any() else rows
@@ -306,4 +328,5 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
         passes=engine.passes - before,
         fit=fit,
         findings=findings,
+        options=options,
     )

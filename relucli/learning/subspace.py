@@ -163,6 +163,8 @@ def dependence(moments: Moments, whitened: bool, sketch: Sketch | None = None) -
     draws = [_independent(moments, evidence, "sliced", rng) for _ in range(2 * NULL_DRAWS)]
 
     def sigmas(functions: slice) -> float:
+        if not evidence[functions]:  # labels of two values have no spread of their own
+            return 0.0
         null = np.array([_top(draw[functions]) for draw in draws])
         return float((_top(evidence[functions]) - null.mean()) / null.std(ddof=1))
 

@@ -44,6 +44,16 @@ class StandardErrors:
     linear: Array
     offset: float
 
+    def by_name(self) -> dict[str, Array]:
+        """Those that are arrays, by their names in a network file."""
+        return {
+            "weight_errors": self.weights,
+            "weight_within": self.within,
+            "coefficient_errors": self.coefficients,
+            "bias_errors": self.biases,
+            "linear_errors": self.linear,
+        }
+
 
 def sandwich(x: Array, y: Array, student: Student, loss: Loss, samples: int) -> Array:
     """The covariance of the parameters fitted to ``samples`` rows, as these rows tell.

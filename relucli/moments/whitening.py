@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 
-from relucli.errors import DataError
+from relucli.errors import UnsupportedError
 
 __all__ = ["cholesky_root", "looks_standard", "projection_whitening", "whitened"]
 
@@ -42,13 +42,13 @@ def cholesky_root(mean: Array, covariance: Array, samples: int) -> Array:
 
     Raises
     ------
-    DataError
+    UnsupportedError
         If a column is constant, or columns depend on each other, to rounding; it names what the rows lack.
     """
     d, scale = len(mean), np.sqrt(np.diag(covariance))
     constant = scale <= 1e-13 * np.abs(mean)
     if constant.any():
-        raise DataError(f"x column {int(np.argmax(constant))} is constant; remove it, or pass --whiten off")
+        raise UnsupportedError(f"x column {int(np.argmax(constant))} is constant; remove it, or pass --whiten off")
     try:
         factor = cholesky(covariance / scale[:, None] / scale, lower=True)
         singular = bool(np.diag(factor).min() ** 2 < 100 * d * np.finfo(float).eps)
@@ -56,7 +56,7 @@ def cholesky_root(mean: Array, covariance: Array, samples: int) -> Array:
         singular = True
     if singular:
         reason = f"{samples} rows are too few for {d} columns" if samples <= d else "columns depend on each other"
-        raise DataError(f"the covariance of x is singular: {reason}; pass --whiten off to go on without it")
+        raise UnsupportedError(f"the covariance of x is singular: {reason}; pass --whiten off to go on without it")
     return np.asarray(scale[:, None] * factor)
 
 
@@ -67,6 +67,6 @@ def projection_whitening(mean: Array, covariance: Array, samples: int, contract:
         return mean, np.diag(np.where(scale > 0, scale, 1.0))
     try:
         return mean, cholesky_root(mean, covariance, samples)
-    except DataError as error:
+    except UnsupportedError as error:
         problem = str(error).split(";")[0]
-        raise DataError(f"{problem}, so moments cannot be contracted; pass --contractions 0") from error
+        raise UnsupportedError(f"{problem}, so moments cannot be contracted; pass --contractions 0") from error

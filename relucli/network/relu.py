@@ -23,7 +23,7 @@ LINE_TOLERANCE = 1e-9
 _SCRATCH_NUMBERS = 2**19
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ReluNetwork:
     """A network f(x) = offset + <linear, x> + sum_i coefficients_i relu(<weights_i, x> + biases_i).
 
@@ -74,6 +74,18 @@ class ReluNetwork:
             raise ValueError(f"{name} has a number that is not finite")
         array.setflags(write=False)
         object.__setattr__(self, name, array)
+
+    def __repr__(self) -> str:
+        """What it is, and a table of its neurons."""
+        from relucli.network.display import as_text, neuron_columns, summary
+
+        return as_text(f"ReluNetwork({summary(self)})", neuron_columns(self))
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        from relucli.network.display import as_html, neuron_columns, summary
+
+        return as_html(f"ReluNetwork: {summary(self)}", neuron_columns(self))
 
     @classmethod
     def from_vectors(

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from relucli.errors import DataError, printable
 from relucli.network import ReluNetwork
+from relucli.network.display import as_html, as_text, neuron_columns, summary
 from relucli.storage.atomic import atomic_output
 from relucli.storage.contents import Contents, create_contents
 from relucli.storage.hdf5 import open_file, reading
@@ -28,7 +29,7 @@ _ERRORS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NetworkFile:
     """What a network file holds.
 
@@ -52,6 +53,17 @@ class NetworkFile:
     path: dict[str, NDArray[Any]] = field(default_factory=dict)
     diagnostics: dict[str, Any] = field(default_factory=dict)
     provenance: Provenance | None = None
+
+    def __repr__(self) -> str:
+        """The network, with its standard errors, and what made the file."""
+        return as_text(f"NetworkFile({summary(self.network)})", neuron_columns(self.network, self.errors), self._made())
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return as_html(f"NetworkFile: {summary(self.network)}", neuron_columns(self.network, self.errors), self._made())
+
+    def _made(self) -> list[str]:
+        return [] if self.provenance is None else [f"made by: {printable(self.provenance.command)}"]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["Executor", "SerialExecutor", "ThreadExecutor", "executor_for", "one_blas_thread"]
+__all__ = ["Executor", "SerialExecutor", "ThreadExecutor", "executor_for", "one_blas_thread", "usable_cores"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,6 +28,13 @@ def one_blas_thread() -> AbstractContextManager[Any]:
     """Hold BLAS to one thread: blocks are worked on in parallel, and the bits of its sums depend on the number."""
     limit: AbstractContextManager[Any] = _controller().limit(limits=1)
     return limit
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Executor(Protocol):

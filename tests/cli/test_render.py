@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import io
-import math
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 
-from relucli.cli.render import View, columns, duration, facts, number, plain, size, with_error
+from relucli.cli.render import View, columns, facts
 
 
 class Terminal(io.StringIO):
@@ -28,46 +25,6 @@ def attach(monkeypatch):
         return stream
 
     return replace
-
-
-def test_json_has_no_numbers_that_are_none():
-    values = {
-        "a": math.nan,
-        "b": np.float64("inf"),
-        "c": np.array([1.0, np.nan]),
-        "d": (Path("x"), np.int64(3)),
-    }
-    assert plain(values) == {"a": None, "b": None, "c": [1.0, None], "d": ["x", 3]}
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (1.23456, 0.0123, "1.235 +- 0.012"),
-        (-2.0, 1.5, "-2.0 +- 1.5"),
-        (1234.5, 123.0, "1234 +- 123"),
-        (1e-9, 1e-13, "1e-09 +- 1.0e-13"),
-        (1.0, 0.0, "1"),
-        (1.0, None, "1"),
-        (None, None, "-"),
-        (math.nan, 1.0, "-"),
-    ],
-)
-def test_numbers_with_errors(value, error, text):
-    assert with_error(value, error) == text
-
-
-def test_numbers_for_people():
-    assert [size(n) for n in (0, 1023, 1024, 1536, 2**30, 2**52)] == [
-        *("0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 GiB", "4096.0 TiB")
-    ]
-    assert [duration(t) for t in (0.0123, 5.04, 61.0, 7322.0)] == [
-        "0.012 s",
-        "5.0 s",
-        "1 min 01 s",
-        "2 h 02 min",
-    ]
-    assert [number(v) for v in (1.0, 123456.0, None, math.inf)] == ["1", "1.2346e+05", "-", "-"]
 
 
 def test_facts_are_neither_markup_nor_wrapped(capsys):
