@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 
 from relucli import synthesis
-from relucli.cli import options
 from relucli.storage import checkpoint
 from relucli.storage.checkpoint import file_stamp
 from relucli.storage.dataset import StoredRows
-from relucli.streaming import blocks, fold
+from relucli.streaming import blocks, executors, fold
 
 MOMENTS = "moments data.h5 -o out.h5 --seed 5 --slices 4"
 LEARN = "learn data.h5 -o out.h5 -k 2 --quiet"
@@ -69,10 +68,10 @@ def test_what_is_resumed_is_the_same_to_the_bit(cli, stop_at, monkeypatch, line,
         Path("out.h5").unlink()
         stop_at(group)
         first, second = 1 + turn % 2, 2 - turn % 2
-        monkeypatch.setattr(options, "usable_cores", lambda cores=first: cores)
+        monkeypatch.setattr(executors, "usable_cores", lambda cores=first: cores)
         assert cli(line).status == 130
         count = stop_at(0)
-        monkeypatch.setattr(options, "usable_cores", lambda cores=second: cores)
+        monkeypatch.setattr(executors, "usable_cores", lambda cores=second: cores)
         assert cli(f"{line} --resume").status == 0
         assert count[0] <= groups - group + 2 + first
         assert Path("out.h5").read_bytes() == whole
@@ -116,14 +115,14 @@ def test_rows_that_are_drawn_need_not_be_drawn_again(cli, stop_drawing_at, monke
     for turn, block in enumerate((2, 7, 18, 30, 46)):
         for name in whole:
             Path(name).unlink()
-        monkeypatch.setattr(options, "usable_cores", lambda cores=1 + turn % 2: cores)
+        monkeypatch.setattr(executors, "usable_cores", lambda cores=1 + turn % 2: cores)
         stop_drawing_at(block)
         assert cli(line).status == 130
         assert written() == {}
         stop_drawing_at(2)
         assert cli(f"{line} --resume").status == 130
         count = stop_drawing_at(0)
-        monkeypatch.setattr(options, "usable_cores", lambda cores=2 - turn % 2: cores)
+        monkeypatch.setattr(executors, "usable_cores", lambda cores=2 - turn % 2: cores)
         assert cli(f"{line} --resume").status == 0
         assert count[0] <= blocks_drawn - block + 1 + 2 + 4  # drawn ahead, or of a chunk of labels that was not full
         assert written() == whole
