@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,6 +79,7 @@ def make_engine(workers: int | None, memory: str, progress: Progress | None = No
     from relucli.streaming.executors import usable_cores
     from relucli.streaming.fold import Engine
 
+    _share_one_heap()
     return Engine(workers or usable_cores(), parse_memory(memory), progress)
 
 
@@ -108,6 +109,15 @@ def on_cluster(scheduler: str | None, engine: Engine, rows: StoredRows) -> Itera
     with cluster(scheduler) as engine.cluster:
         engine.cluster.check(rows)
         yield
+
+
+def _share_one_heap() -> None:
+    """Threads of glibc have a heap of 64 MiB of addresses each, which a limit of the address space counts in full."""
+    import ctypes
+
+    arena_max = -8
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(arena_max, 1)
 
 
 def command_line(context: typer.Context) -> str:

@@ -40,7 +40,7 @@ Covariance = Array | StructuredCovariance
 
 PILOT_WORK = 20_000_000_000
 PILOT_BYTES = 128 * 2**20
-PILOT_COPIES = 3
+PILOT_COPIES = 4
 CHANCE = 5e-4
 ERROR_ROWS = 50
 CANCELLING = 1e6

@@ -79,11 +79,12 @@ def set_up(rows: Rows, settings: MomentSettings) -> tuple[Setup, bool, tuple[Arr
     x, y = pilot(rows, min(PILOT_ROWS, PILOT_FLOATS // d))
     if not 1e-140 < np.abs(y).max() < 1e140 and y.any():
         raise DataError(f"y holds labels of size {np.abs(y).max():.1g}, whose squares are out of range; rescale them")
-    standard = looks_standard(x)
+    mean = x.mean(axis=0)
+    x -= mean  # the pilot is large: in place
+    spread = np.sqrt(np.einsum("ni,ni->i", x, x) / len(x))
+    standard = looks_standard(mean, x)
     second: Second = ("columns" if standard else "whole") if settings.second == "auto" else settings.second
-    mean, spread = x.mean(axis=0), x.std(axis=0)
     shift = np.where(np.abs(mean) > FAR * spread, mean, 0.0)
-    x -= mean
     if second != "slices":
         narrow, whitening = standard, (mean, np.where(spread > 0, spread, 1.0))
     else:

@@ -19,18 +19,17 @@ def whitened(matrix: Array, root: Array) -> Array:
     return np.asarray(solve_triangular(root, half.T, lower=True).T)
 
 
-def looks_standard(x: Array) -> bool:
-    """Whether rows (n, d) could come from N(0, I), at six standard deviations.
+def looks_standard(mean: Array, centered: Array) -> bool:
+    """Whether rows, their mean (d,) and what is left of them (n, d), could come from N(0, I): six standard deviations.
 
     n |mean|^2 is chi-squared with d degrees of freedom.  For the covariance S with divisor m = n - 1, and whichever of
     m and d is the larger, m |S - I|_F^2 - (tr S)^2 has mean d and variance 4 d^2 in the limit (Ledoit and Wolf, Annals
     of Statistics 30, 2002, section 4).  |S|_F is that of the smaller of the two Gram matrices.
     """
-    n, d = x.shape
-    mean = x.mean(axis=0)
+    n, d = centered.shape
     if n * mean @ mean > d + 6 * np.sqrt(2 * d) + 12:
         return False
-    centered, m = x - mean, max(1, n - 1)
+    m = max(1, n - 1)
     gram = (centered.T @ centered if d < n else centered @ centered.T) / m
     trace = float(np.trace(gram))
     statistic = m * (float((gram * gram).sum()) - 2 * trace + d) - trace**2
