@@ -18,7 +18,7 @@ NOISE   ?= 0.1
 SEED    ?= 1
 
 .DELETE_ON_ERROR:
-.PHONY: demo test wheel lint stress bench bench-recovery bench-peers samples uses clean help
+.PHONY: demo test wheel lint stress bench bench-recovery bench-peers bench-scale samples uses clean help
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\): *.*## /\1: /p' $(MAKEFILE_LIST)
@@ -60,13 +60,15 @@ stress: $(VENV)/ready-to-test  ## kill, race, fill and forge: within 15 minutes,
 	$(BIN)/python -m pytest tests/stress/estimator_checks.py
 	$(BIN)/python tests/stress/run.py
 
-bench: bench-recovery bench-peers  ## measure all that the README tabulates: under an hour
+bench: bench-recovery bench-peers bench-scale  ## measure all that the README tabulates: under an hour
 
-bench-recovery: $(VENV)/ready-to-test  ## recovery against its limit, from few rows, coverage of errors, memory
+bench-recovery: $(VENV)/ready-to-test  ## recovery against its limit, from few rows, coverage of errors
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/recovery.py
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/recovery.py --few 10
 	$(BIN)/python tests/bench/coverage.py
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/memory.py
+
+bench-scale: $(VENV)/ready-to-test  ## speed beside plain loops, memory, wide data, growth, two workers: 30 minutes
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/scale.py
 
 bench-peers: $(VENV)/ready-to-bench  ## PyTorch, scikit-learn and statsmodels on the same data: tables and pictures
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/peers.py
