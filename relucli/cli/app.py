@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from relucli import __version__
+from relucli.cli.stopping import WORDS, listen, received, stoppable
 from relucli.errors import RelucliError, StorageError, UsageError
 
 __all__ = ["COMMANDS", "main", "run"]
@@ -39,15 +39,6 @@ _PLAIN: dict[str, Any] = {
     "rich_markup_mode": None,  # plain help needs no rich, which would double the time to start
     "add_completion": False,
 }
-
-
-_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-
-_received: list[int] = []
-
-
-class Stopped(BaseException):
-    """A signal to stop, as an exception: the work in progress is undone on the way up."""
 
 
 class LazyGroup(TyperGroup):
@@ -98,7 +89,7 @@ def run(arguments: Sequence[str]) -> int:
     command = typer.main.get_command(app)
     try:
         # Not command.main: it would turn a broken pipe into status 1, and interrupts into return values.
-        with command.make_context("relucli", list(arguments), obj=list(arguments)) as context:
+        with stoppable(), command.make_context("relucli", list(arguments), obj=list(arguments)) as context:
             command.invoke(context)
         return 0
     except typer.Exit as ended:
@@ -120,10 +111,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _verdict(error: BaseException) -> tuple[int, str]:
     """The exit status and the message for an error."""
-    if _received or isinstance(error, KeyboardInterrupt):
+    if received or isinstance(error, KeyboardInterrupt):
         # Whatever the exception: one raised amid a call of HDF5 may come out of it as another.
-        number = signal.Signals((_received or [signal.SIGINT])[0])
-        return 128 + number, _WORDS[number]
+        number = signal.Signals((received or [signal.SIGINT])[0])
+        return 128 + number, WORDS[number]
     if isinstance(error, RelucliError):
         return error.exit_status, str(error)
     if isinstance(error, _ClickError):
@@ -163,25 +154,9 @@ def _discard_stdout() -> None:
     os.close(nowhere)
 
 
-def _stop(number: int, frame: object) -> NoReturn:
-    _received.append(number)
-    raise Stopped
-
-
-def _stop_again(dropped: Any) -> None:
-    """Repeat a signal whose exception was dropped, as happens in destructors and weak references."""
-    if issubclass(dropped.exc_type, Stopped):
-        threading.Timer(0.01, os.kill, (os.getpid(), _received[-1])).start()
-    else:
-        sys.__unraisablehook__(dropped)
-
-
 def main() -> NoReturn:
     """The command ``relucli``."""
-    for number in _WORDS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as set by nohup, and by shells in the background
-            signal.signal(number, _stop)
-    sys.unraisablehook = _stop_again
+    listen()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # they speak to developers; python -W shows them
         sys.warnoptions.append("ignore")  # of processes that this one starts, too
@@ -193,7 +168,7 @@ def main() -> NoReturn:
 
         answer(app)
     status = run(sys.argv[1:])
-    if status == StorageError.exit_status or _received:
+    if status == StorageError.exit_status or received:
         # HDF5 keeps what it could not write, and crashes when it tries again as the interpreter exits.
         # After a signal, threads in the midst of their work would hold it up.
         for stream in (sys.stdout, sys.stderr):

@@ -157,6 +157,52 @@ def test_a_signal_that_gets_lost_is_sent_again(pipeline):
     assert (done.returncode, done.stderr) == (143, ONE_ERROR.format("terminated"))
 
 
+def test_a_signal_that_code_in_c_swallows_is_sent_again(pipeline):
+    script = """if True:
+        import os, signal, sys, time
+        import relucli.scoring
+        from relucli.cli.app import main
+
+        def score(*_):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(1)
+            except BaseException:
+                pass
+            time.sleep(60)
+
+        relucli.scoring.score = score
+        sys.argv = ["relucli", "evaluate", "net.h5", "test.h5"]
+        main()
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stderr) == (143, ONE_ERROR.format("terminated"))
+
+
+def test_signals_do_not_disturb_what_undoes_the_work(pipeline):
+    script = """if True:
+        import os, signal, sys, time
+        import relucli.scoring
+        from relucli.cli.app import main
+
+        def score(*_):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+            finally:
+                for _ in range(3):
+                    os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(0.2)
+                print("undone")
+
+        relucli.scoring.score = score
+        sys.argv = ["relucli", "evaluate", "net.h5", "test.h5"]
+        main()
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "undone\n", ONE_ERROR.format("terminated"))
+
+
 def test_a_signal_is_known_by_whatever_error_it_causes(pipeline):
     script = """if True:
         import signal, sys
