@@ -15,6 +15,8 @@ from relucli.streaming.fold import Engine, Rows
 
 __all__ = ["Score", "ScoreAccumulator", "score"]
 
+TINY = float(np.finfo(float).tiny)
+
 
 @dataclass(frozen=True)
 class Score:
@@ -130,12 +132,17 @@ def score(network: ReluNetwork, rows: Rows, engine: Engine) -> Score:
     Raises
     ------
     DataError
-        If the network takes inputs of another dimension than the rows have.
+        If the network takes inputs of another dimension than the rows have, or squared errors are out of range.
     """
     if network.dim != rows.dim:
         raise DataError(f"the network takes {network.dim} inputs, but the data have {rows.dim}")
-    pilot = rows.block(Span(0, min(rows.samples, block_rows(rows.dim)))).y
-    shift = float(np.median(pilot))  # a median is exact for constant labels, a mean is not
-    spread = float(np.mean(np.abs(pilot - shift)))
-    scale = 2.0 ** math.frexp(spread)[1]  # a power of two: it rounds nothing, and is 1 for a spread of 0
-    return engine.fold(ScoreAccumulator(network, shift, scale), rows, "score").result()
+    pilot = rows.block(Span(0, min(rows.samples, block_rows(rows.dim))))
+    shift = float(np.median(pilot.y))  # a median is exact for constant labels, a mean is not
+    with np.errstate(over="ignore", invalid="ignore"):
+        sizes = (float(np.mean(np.abs(pilot.y - centre))) for centre in (shift, network(pilot.x)))
+        spread = max((size for size in sizes if math.isfinite(size)), default=0.0)
+    scale = math.ldexp(1.0, min(1000, math.frexp(spread)[1]))  # a power of two: it rounds nothing; 1 for a spread of 0
+    found = engine.fold(ScoreAccumulator(network, shift, scale), rows, "score").result()
+    if not (math.isfinite(found.mse) and (found.mse >= TINY or found.mae == 0)):
+        raise DataError(f"errors are of size {found.rmse:.1g}, whose squares are out of range; rescale y")
+    return found

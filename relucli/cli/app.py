@@ -154,8 +154,17 @@ def _discard_stdout() -> None:
     os.close(nowhere)
 
 
+def _fill_standard_files() -> None:
+    """Open what the caller has closed of the standard files, lest a file of data is opened there and printed into."""
+    number = -1
+    while number <= 2:
+        number = os.open(os.devnull, os.O_RDWR)
+    os.close(number)
+
+
 def main() -> NoReturn:
     """The command ``relucli``."""
+    _fill_standard_files()
     listen()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # they speak to developers; python -W shows them

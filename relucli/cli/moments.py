@@ -63,6 +63,7 @@ def moments(
 ) -> None:
     """Take the moments of a dataset, in one pass."""
     from relucli.moments.estimate import MomentSettings, estimate_moments
+    from relucli.moments.scaling import Scaling
     from relucli.storage.dataset import open_dataset
     from relucli.storage.passes import SavedPasses
     from relucli.storage.results import write_moments
@@ -81,7 +82,8 @@ def moments(
         ):
             engine.journal = SavedPasses(kept)
             with options.on_cluster(scheduler, engine, rows), about(*data):
-                found = estimate_moments(rows, settings, engine, rows.fingerprint, pattern)
+                scaling = Scaling.of(rows) if pattern is None else None
+                found = estimate_moments(rows, settings, engine, rows.fingerprint, pattern, scaling)
             provenance = Provenance(options.command_line(context), found.settings.seed)
             write_moments(output, found.arrays(), found.scalars(), found.fingerprint, provenance, force, rows.checksums)
     values = described(found) | {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
@@ -119,8 +121,8 @@ def described(found: Moments) -> dict[str, Any]:
         "contractions": found.settings.contractions,
         "slices": len(found.slice_count) if found.settings.slices else 0,
         "standard_inputs": found.standard,
-        "label_mean": found.label_mean,
-        "label_std": found.label_variance**0.5,
+        "label_mean": found.scaling.label(found.label_mean),
+        "label_std": found.scaling.label(found.label_variance**0.5),
         "fingerprint": found.fingerprint,
     }
 

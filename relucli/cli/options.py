@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -138,7 +139,7 @@ def check_result(output: Path, inputs: Sequence[Path | None], force: bool) -> No
     from relucli.storage.atomic import check_output
 
     for path in inputs:
-        if path is not None and path.exists() and output.exists() and output.samefile(path):
+        if path is not None and os.path.exists(path) and os.path.exists(output) and output.samefile(path):
             raise UsageError(f"{output} is both input and output; choose another output")
     check_output(output, force)
 

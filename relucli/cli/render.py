@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["View", "columns", "duration", "facts", "neurons_table", "number", "plain", "size", "with_error"]
 
 FILE_WIDTH = 120
+WIDEST = 10_000
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,23 @@ def _bar(console: Console) -> Bar:
 def _drawing(parts: Iterable[RenderableType]) -> str:
     """What a console would print; printed by itself it would end the program when a pipe breaks."""
     console = _console(stderr=False)
+    stated = console.width
     with console.capture() as drawn:
         for part in parts:
+            console.width = max(stated, _least_width(console, part))
             console.print(part, no_wrap=True, overflow="ignore", crop=False)
     return drawn.get().rstrip("\n")
+
+
+def _least_width(console: Console, part: RenderableType) -> int:
+    """What the numbers and words of a table need: a terminal may break its lines, but nothing is left out."""
+    from rich.table import Table
+
+    if isinstance(part, Table):
+        for column in part.columns:
+            if column.no_wrap:
+                column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
+    return console.measure(part, options=console.options.update(width=WIDEST)).minimum
 
 
 def _console(*, stderr: bool) -> Console:
@@ -133,7 +147,8 @@ def _console(*, stderr: bool) -> Console:
 
     # Names of files are not markup, whatever brackets and colons they hold.
     console = Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    stream, stated = sys.stderr if stderr else sys.stdout, os.environ.get("COLUMNS", "")
+    if not (stated.isdecimal() and int(stated) > 0) and (stated or stream is None or not stream.isatty()):
         console.width = FILE_WIDTH
     return console
 
@@ -146,7 +161,7 @@ def columns(title: str, *headings: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
         text = heading.startswith("<")
-        table.add_column(heading.lstrip("<"), justify="left" if text else "right", overflow="fold")
+        table.add_column(heading.lstrip("<"), justify="left" if text else "right", no_wrap=not text, overflow="fold")
     return table
 
 

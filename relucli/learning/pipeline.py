@@ -24,7 +24,9 @@ from relucli.learning.structured import Metric
 from relucli.learning.student import augmented
 from relucli.learning.subspace import Subspace, estimate_subspace
 from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors
+from relucli.learning.units import check_outliers, in_file_units
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
+from relucli.moments.scaling import Scaling
 from relucli.network import ReluNetwork
 from relucli.network.display import Column, as_html, as_text, neuron_columns, summary
 from relucli.quantities import number, with_error
@@ -61,6 +63,7 @@ class Learned:
         The models considered.
     subspace : Subspace
     moments : Moments
+        Like the subspace and the fit, in units of their own (``moments.scaling``).
     noise_std : float
         Root mean squared residual, for the degrees of freedom used; with a robust loss, the robust scale.
     r2 : float
@@ -146,7 +149,7 @@ def _pilot(rows: Rows, most: int, options: LearnOptions, engine: Engine) -> Rows
     return MemoryRows(*pilot(rows, count))
 
 
-def _supported(selection: Selection, span: Subspace, rows: Rows, options: LearnOptions) -> None:
+def _supported(selection: Selection, span: Subspace, rows: Rows, options: LearnOptions, scaling: Scaling) -> None:
     """Held-out rows must be predicted better than by their own mean, beyond chance (t or signed-rank test)."""
     if selection.exact:
         return
@@ -174,7 +177,8 @@ def _supported(selection: Selection, span: Subspace, rows: Rows, options: LearnO
     offset = "" if options.bias else "; if the labels have an offset or neurons have biases, pass --bias"
     raise UnsupportedError(
         f"{rows.samples} rows do not support a network: held-out labels are predicted no better than by their mean "
-        f"(mean squared error {selection.validation_mse:.3g}, variance {held.var():.3g}){seen}; {hint}{offset}"
+        f"(mean squared error {scaling.label(selection.validation_mse, 2):.3g}, "
+        f"variance {scaling.label(float(held.var()), 2):.3g}){seen}; {hint}{offset}"
     )
 
 
@@ -247,6 +251,16 @@ def _covariance(rows: Rows, fit: Polished, loss: Loss, samples: int, engine: Eng
     return engine.fold(SandwichAccumulator(fit.normal), rows, "errors").covariance(samples)
 
 
+def _in_file_units(path: tuple[Model, ...], scaling: Scaling) -> tuple[Model, ...]:
+    def square(value: float) -> float:
+        return scaling.label(value, 2)
+
+    return tuple(
+        Model(m.neurons, square(m.validation_mse), square(m.validation_se), square(m.excess_se), m.polished)
+        for m in path
+    )
+
+
 def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None = None) -> Learned:
     """Recover a network from labelled rows.
 
@@ -284,8 +298,11 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
 def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None) -> Learned:
     _check_rows(rows, options)
     before = engine.passes
-    # 1. moments
-    moments = moments or estimate_moments(rows, _default_moments(options, rows.dim), engine)
+    # 1. moments, in units near one that the rows are seen in from here on
+    if moments is None:
+        moments = estimate_moments(rows, _default_moments(options, rows.dim), engine, scaling=Scaling.of(rows))
+    scaling, rows = moments.scaling, moments.scaling.rows(rows)
+    check_outliers(moments)
     variance = moments.label_variance
     if np.sqrt(variance) <= 1e-12 * abs(moments.label_mean):
         raise UnsupportedError("y is constant: there is nothing to learn from it")
@@ -293,6 +310,8 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     shift = moments.mean if options.bias and not moments.standard else np.zeros(rows.dim)
     centered = ShiftedRows(rows, shift) if shift.any() else rows
     # 2. span
+    if rows.dim == 1 and not options.bias:  # a line through zero has one kink, whatever the number of neurons
+        options = replace(options, neurons=1)
     most = options.neurons or min(options.most, max(1, (rows.samples - 1) // (4 * (rows.dim + options.bias))))
     _check_size(most, rows.dim, options, engine)
     sketch = sketched(rows, moments, options.seed, engine)
@@ -306,7 +325,7 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
         selection, loss = _robust_selection(chosen, span, most, options, local, metric)
     else:
         selection, loss = best_selection(chosen, span, most, options, local, metric), SQUARED
-    _supported(selection, span, rows, options)
+    _supported(selection, span, rows, options, scaling)
     # 4. polish on all rows, and what can be said of the answer
     narrow = selection.fit.mse > RESOLVED * variance
     fit = polish(centered, selection.fit.student, options.bias, engine, metric, loss=loss, narrow=narrow)
@@ -316,13 +335,15 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     errors = standard_errors(fit.student, covariance, options.bias, shift)
     raw = ShiftedRows(chosen, -shift) if shift.any() else chosen
     findings = diagnose(raw, moments, span, fit, network, errors, loss, local)
+    if not scaling.trivial:
+        network, errors = in_file_units(scaling, fit.student, covariance, options.bias, shift)
     return Learned(
         network=network,
         errors=errors,
-        path=selection.table,
+        path=_in_file_units(selection.table, scaling),
         subspace=span,
         moments=moments,
-        noise_std=loss.delta / EFFICIENT if loss.robust else float(np.sqrt(fit.quadratic.noise_variance)),
+        noise_std=scaling.label(loss.delta / EFFICIENT if loss.robust else fit.quadratic.noise_variance**0.5),
         r2=1 - fit.mse / _spread(chosen, moments, loss),
         samples=rows.samples,
         passes=engine.passes - before,

@@ -96,6 +96,8 @@ def _quantile(mean: float, square: float) -> float:
     """The 95 % quantile of |z|, z ~ N(0, S) with these traces of S and S^2: a multiple of chi-squared alike in both."""
     if square <= 0 or mean <= 0:
         return 0.0
+    if not np.isfinite(square):
+        return np.pi  # any direction
     return float(np.sqrt(square / mean * chi2.ppf(CONFIDENCE, mean * mean / square)))
 
 

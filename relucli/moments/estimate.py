@@ -13,6 +13,7 @@ from scipy.linalg import solve_triangular
 from relucli.errors import DataError, UsageError
 from relucli.moments.base import BaseMoments
 from relucli.moments.contracted import ContractedMoments
+from relucli.moments.scaling import Scaling
 from relucli.moments.setup import MomentSettings, Setup, set_up
 from relucli.moments.sliced import SliceMoments
 from relucli.moments.whitening import whitened
@@ -42,6 +43,8 @@ class Moments:
         deviations (d,) in its place where second moments are not taken by slices.
     fingerprint : str
         Of the rows.
+    scaling : Scaling
+        The units that all of these are in.
     narrow : bool
         Whether inputs stored as float32 were multiplied as such.
     """
@@ -51,6 +54,7 @@ class Moments:
     standard: bool
     whitening: tuple[Array, Array]
     fingerprint: str
+    scaling: Scaling
     narrow: bool = False
 
     @property
@@ -188,7 +192,8 @@ class Moments:
     def arrays(self) -> dict[str, Array]:
         """Everything that a file must hold to restore these moments."""
         setup = self.setup
-        return self.sums.sums | {
+        exponents = {} if self.scaling.trivial else {"input_exponents": self.scaling.inputs.astype(np.float64)}
+        known = {
             "edges": setup.edges,
             "shift": setup.shift,
             "directions": setup.directions,
@@ -196,6 +201,7 @@ class Moments:
             "mean": self.whitening[0],
             "root": self.whitening[1],
         }
+        return self.sums.sums | exponents | known
 
     def scalars(self) -> dict[str, Any]:
         """The settings, as scalars."""
@@ -208,6 +214,7 @@ class Moments:
             "standard": self.standard,
             "scale": self._base.scale,
             "narrow": self.narrow,
+            "label_exponent": self.scaling.labels,
         }
 
     @classmethod
@@ -236,7 +243,10 @@ class Moments:
             for name, total in sums.sums.items():
                 total[...] = arrays[name].reshape(total.shape)
             whitening = (arrays["mean"], arrays["root"])
-            return cls(sums, settings, bool(scalars["standard"]), whitening, fingerprint, setup.narrow)
+            # Without units, moments are in those of the data.
+            exponents = arrays.get("input_exponents", np.zeros(len(setup.shift))).astype(np.int64)
+            scaling = Scaling(exponents, int(scalars.get("label_exponent", 0)))
+            return cls(sums, settings, bool(scalars["standard"]), whitening, fingerprint, scaling, setup.narrow)
         except (KeyError, ValueError) as error:
             raise DataError(f"the moments are incomplete ({error}); take them again") from error
 
@@ -256,7 +266,12 @@ def _empty_sums(setup: Setup, settings: MomentSettings) -> Joint:
 
 
 def estimate_moments(
-    rows: Rows, settings: MomentSettings, engine: Engine, fingerprint: str = "", like: Moments | None = None
+    rows: Rows,
+    settings: MomentSettings,
+    engine: Engine,
+    fingerprint: str = "",
+    like: Moments | None = None,
+    scaling: Scaling | None = None,
 ) -> Moments:
     """Take the moments of a dataset in one pass.
 
@@ -272,6 +287,8 @@ def estimate_moments(
         Of the rows, kept with the moments.
     like : Moments, optional
         Of another shard: settings and what was known before the pass are taken from there, so that they can be merged.
+    scaling : Scaling, optional
+        Units to take them in; by default those of ``like`` or else of the rows.
 
     Returns
     -------
@@ -284,11 +301,14 @@ def estimate_moments(
         not as many inputs as in ``like``.
     """
     if like is None:
+        scaling = scaling or Scaling.none(rows.dim)
+        rows = scaling.rows(rows)
         setup, standard, whitening = set_up(rows, settings)
     elif like.dim == rows.dim:
+        scaling, rows = like.scaling, like.scaling.rows(rows)
         settings, setup, standard, whitening = like.settings, like.setup, like.standard, like.whitening
     else:
         raise DataError(f"there are {rows.dim} inputs, but {like.dim} in the moments to be like; check which is meant")
     shifted = ShiftedRows(rows, setup.shift, setup.narrow)
     sums = engine.fold(_empty_sums(setup, settings), shifted, "moments")
-    return Moments(sums, settings, standard, whitening, fingerprint, setup.narrow)
+    return Moments(sums, settings, standard, whitening, fingerprint, scaling, setup.narrow)

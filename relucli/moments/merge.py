@@ -72,6 +72,8 @@ def _difference(one: Moments, other: Moments) -> str:
                 ",".join(map(str, value)) if isinstance(value, tuple) else value for value in (asked, wanted)
             )
             return f"taken with --{item.name} {asked}, not {wanted} as"
+    if one.scaling.labels != other.scaling.labels or _unlike(one.scaling.inputs, other.scaling.inputs):
+        return "units not those of"
     for name, words in _SETUP.items():
         if not np.array_equal(getattr(one.setup, name), getattr(other.setup, name)):
             return f"{words} not those of"

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from relucli.errors import DataError, UsageError
+from relucli.errors import UsageError
 from relucli.moments.sliced import Second, quantile_edges
 from relucli.moments.whitening import looks_standard, projection_whitening
+from relucli.storage.columns import squares
 from relucli.storage.dataset import pilot
 from relucli.streaming.fold import Rows
 
@@ -24,6 +25,7 @@ PILOT_FLOATS = 2**22
 LARGEST_ORDER = 16
 PROJECTIONS = 8
 FAR = 4.0
+FAR_OUT = 1e6
 LARGEST_SCALE = 1e9
 SMALLEST_EIGENVALUE = 1e-3
 
@@ -77,8 +79,9 @@ def set_up(rows: Rows, settings: MomentSettings) -> tuple[Setup, bool, tuple[Arr
     """Edges, centres and directions from a pilot, and whether its inputs look like N(0, I)."""
     d = rows.dim
     x, y = pilot(rows, min(PILOT_ROWS, PILOT_FLOATS // d))
-    if not 1e-140 < np.abs(y).max() < 1e140 and y.any():
-        raise DataError(f"y holds labels of size {np.abs(y).max():.1g}, whose squares are out of range; rescale them")
+    if not np.isfinite(squares(x)):  # the pass over the rows will not be finite either, and says in which row
+        x = np.clip(x, -1.0, 1.0)
+    y_near = _near(y)
     mean = x.mean(axis=0)
     x -= mean  # the pilot is large: in place
     spread = np.sqrt(np.einsum("ni,ni->i", x, x) / len(x))
@@ -98,11 +101,17 @@ def set_up(rows: Rows, settings: MomentSettings) -> tuple[Setup, bool, tuple[Arr
     root = whitening[1]
     directions = g / root if root.ndim == 1 else solve_triangular(root, g.T, lower=True, trans="T").T
     edges = quantile_edges(y, settings.slices)
-    center, scale = float(y.mean()), 2.0 ** np.frexp(y.std())[1]
+    center, scale = float(y_near.mean()), 2.0 ** np.frexp(y_near.std())[1]
     if narrow:  # what is subtracted from float32 inputs must be float32 itself
         shift = shift.astype(np.float32).astype(np.float64)
     setup = Setup(edges, shift, directions, directions @ whitening[0], center, second, scale, narrow)
     return setup, standard, whitening
+
+
+def _near(y: Array) -> Array:
+    """The labels that are not so far out that their mean says nothing of the others."""
+    distance = np.abs(y - np.median(y))
+    return y[distance <= FAR_OUT * np.median(distance[distance > 0])] if distance.any() else y
 
 
 def _well_scaled(spread: Array, covariance: Array) -> bool:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
+from scipy.linalg import solve_triangular
+from scipy.linalg.lapack import dpotrf
 
 from relucli.errors import UnsupportedError
 
 __all__ = ["cholesky_root", "looks_standard", "projection_whitening", "whitened"]
 
 Array = NDArray[np.float64]
+
+PROPORTIONAL = 1e-10
 
 
 def whitened(matrix: Array, root: Array) -> Array:
@@ -48,15 +51,25 @@ def cholesky_root(mean: Array, covariance: Array, samples: int) -> Array:
     constant = scale <= 1e-13 * np.abs(mean)
     if constant.any():
         raise UnsupportedError(f"x column {int(np.argmax(constant))} is constant; remove it, or pass --whiten off")
-    try:
-        factor = cholesky(covariance / scale[:, None] / scale, lower=True)
-        singular = bool(np.diag(factor).min() ** 2 < 100 * d * np.finfo(float).eps)
-    except np.linalg.LinAlgError:
-        singular = True
-    if singular:
-        reason = f"{samples} rows are too few for {d} columns" if samples <= d else "columns depend on each other"
-        raise UnsupportedError(f"the covariance of x is singular: {reason}; pass --whiten off to go on without it")
+    correlation = covariance / scale[:, None] / scale
+    factor, failed = dpotrf(correlation, lower=True, clean=True)
+    least = 100 * d * np.finfo(float).eps
+    if failed or np.diag(factor).min() ** 2 < least:
+        if samples <= d:
+            reason = f"{samples} rows are too few for {d} columns"
+        else:
+            reason = _dependence(correlation, failed - 1 if failed else int(np.argmin(np.diag(factor))))
+        raise UnsupportedError(f"the covariance of x is singular: {reason}; remove it, or pass --whiten off")
     return np.asarray(scale[:, None] * factor)
+
+
+def _dependence(correlation: Array, column: int) -> str:
+    """What a column depends on: those before it, of which it may be a multiple of one."""
+    before = np.abs(correlation[column, :column])
+    nearest = int(np.argmax(before))
+    if before[nearest] > 1 - PROPORTIONAL:
+        return f"column {column} is column {nearest} again, up to scale and shift"
+    return f"column {column} depends on the columns before it"
 
 
 def projection_whitening(mean: Array, covariance: Array, samples: int, contract: bool) -> tuple[Array, Array]:

@@ -87,6 +87,12 @@ def check_output(path: StrPath, force: bool = False) -> None:
     """
     path = Path(path)
     name, folder = printable(path), printable(path.parent)
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # as it should be, or said below
+    except OSError as error:
+        raise io_error(error, path, writing=True) from error
     if path.is_dir():
         raise OutputError(f"{name}: is a directory; name a file in it")
     if path.exists() and not path.is_file():

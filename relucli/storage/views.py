@@ -1,4 +1,4 @@
-"""Rows seen in another way: shifted, with other labels, or only some of them."""
+"""Rows seen in another way: shifted, in other units, with other labels, or only some of them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from relucli.streaming.blocks import Span, block_rows
 if TYPE_CHECKING:
     from relucli.streaming.fold import Rows
 
-__all__ = ["RelabelledRows", "ShiftedRows", "part"]
+__all__ = ["RelabelledRows", "ScaledRows", "ShiftedRows", "part"]
 
 LARGEST_SQUARES = 1e30
+LARGEST_FACTOR = 100
 
 
 class ShiftedRows:
@@ -52,6 +53,45 @@ class ShiftedRows:
         if self.shift.any():
             x = x - self.shift.astype(x.dtype)
         return Block(x, block.y, block.start)
+
+    def describe(self, row: int, column: int | None) -> str:
+        """Of the rows that are viewed."""
+        return self.rows.describe(row, column)
+
+
+class ScaledRows:
+    """Rows in other units, powers of two: exact but where numbers are far too large or too small beside the others.
+
+    Parameters
+    ----------
+    rows : Rows
+    inputs : ndarray of int, shape (d,)
+        Exponents by which the columns of the inputs are divided.
+    labels : int
+        That by which the labels are.
+    """
+
+    def __init__(self, rows: Rows, inputs: NDArray[np.int64], labels: int) -> None:
+        self.rows, self.inputs, self.labels = rows, inputs, labels
+        self.samples, self.dim, self.row_bytes = rows.samples, rows.dim, rows.row_bytes
+        self.largest = int(np.abs(inputs).max())
+
+    @property
+    def stored(self) -> bool:
+        """Whether the rows are in files."""
+        return self.rows.stored
+
+    def block(self, span: Span) -> Block:
+        """The rows of a span, in float64 if units are so large or small that float32 may not hold them."""
+        block = self.rows.block(span)
+        x = block.x
+        with np.errstate(over="ignore"):
+            if self.largest > LARGEST_FACTOR:
+                x = np.ldexp(x.astype(np.float64), -self.inputs)
+            elif self.largest:
+                x = x * np.ldexp(1.0, -self.inputs).astype(x.dtype)
+            y = np.ldexp(block.y, -self.labels) if self.labels else block.y
+        return Block(x, y, block.start)
 
     def describe(self, row: int, column: int | None) -> str:
         """Of the rows that are viewed."""

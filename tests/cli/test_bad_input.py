@@ -324,3 +324,46 @@ def test_data_that_support_no_network(refused, pipeline, foreign, columns):
     refused("learn few.h5 -o out.h5 -k 3", message, 65)
     message = message.replace("few.h5: 8", "few.h5 and 1 more: 16").replace("3 n", "5 n").replace("12", "20")
     refused("learn few.h5 few.h5 -o out.h5 -k 5", message.replace("-k 1", "-k 3"), 65)
+
+
+def test_columns_that_say_nothing_of_their_own(refused, cli, pipeline, foreign):
+    with h5py.File("data.h5") as file:
+        x, y = file["x"][:], file["y"][:]
+    foreign("same.h5", x=np.column_stack([x, 7 - 2 * x[:, 1]]), y=y)
+    message = "same.h5: the covariance of x is singular: column 4 is column 1 again, up to scale and shift"
+    refused("learn same.h5 -o out.h5 -k 2", f"{message}; remove it, or pass --whiten off", 65)
+    foreign("flat.h5", x=np.column_stack([x, np.full(len(y), 7.0)]), y=y)
+    message = "flat.h5: x column 4 is constant; remove it, or pass --whiten off"
+    refused("learn flat.h5 -o out.h5 -k 2", message, 65)
+    for name in ("same.h5", "flat.h5"):
+        assert cli(f"learn {name} -o {name}.net -k 2 --whiten off --json").json["r2"] > 0.9
+
+
+def test_labels_out_of_range(refused, pipeline, foreign):
+    with h5py.File("data.h5") as file:
+        x, y = file["x"][:], file["y"][:]
+    size = f"{1e300 * abs(y).max():.1g}"
+    foreign("a.h5", x=x, y=1e300 * y)
+    message = f"a.h5: y holds labels of size {size}, whose squares are out of range; rescale them"
+    refused("moments a.h5 -o out.h5", message, 65)
+    refused("learn a.h5 -o out.h5", message, 65)
+    size = f"{1e300 * np.sqrt(np.mean(y**2)):.1g}"
+    message = f"a.h5: errors are of size {size}, whose squares are out of range; rescale y"
+    refused("evaluate net.h5 a.h5", message, 65)
+    y[1234] = 1e200
+    foreign("b.h5", x=x, y=y)
+    message = "b.h5: y row 1234 is 1e+200, too large beside the others: sums overflow; drop the row or correct it"
+    for line in ("moments b.h5 -o out.h5", "learn b.h5 -o out.h5 -k 2", "learn b.h5 -o out.h5 -k 2 --loss huber"):
+        refused(line, message, 65)
+
+
+def test_a_row_that_outweighs_all_others(refused, pipeline, foreign):
+    with h5py.File("data.h5") as file:
+        x, y = file["x"][:], file["y"][:]
+    x[17, 2] = 6e30
+    foreign("a.h5", x=x, y=y)
+    message = (
+        "a.h5: x column 2 has a few rows so far out that they outweigh all others (its standard deviation is 9.5e+28, "
+        "its typical spread 1); drop or correct them"
+    )
+    refused("learn a.h5 -o out.h5 -k 2", message, 65)

@@ -17,6 +17,7 @@ from relucli.errors import UsageError
 from relucli.moments.base import BaseMoments
 from relucli.moments.contracted import ContractedMoments
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
+from relucli.moments.scaling import Scaling
 from relucli.moments.sliced import SliceMoments
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.accumulator import Block, Joint
@@ -72,7 +73,8 @@ def moments_of(x, y, g, orders, mean, root, center=0.0, shift=None):
     sums = Joint(parts).fresh()
     for i in range(0, len(y), 5000):
         sums.update(Block(x[i : i + 5000] - shift, y[i : i + 5000], i))
-    return Moments(sums, MomentSettings(orders, len(g)), False, (mean, root), "")
+    scaling = Scaling.none(len(mean))
+    return Moments(sums, MomentSettings(orders, len(g)), False, (mean, root), "", scaling)
 
 
 def unit_rows(rng, count, dim):
