@@ -66,6 +66,7 @@ bench-recovery: $(VENV)/ready-to-test  ## recovery against its limit, from few r
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/recovery.py
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/recovery.py --few 10
 	$(BIN)/python tests/bench/coverage.py
+	$(BIN)/python tests/bench/imports.py
 
 bench-scale: $(VENV)/ready-to-test  ## speed beside plain loops, memory, wide data, growth, two workers: 30 minutes
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/scale.py

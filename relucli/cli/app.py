@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -18,15 +19,18 @@ from relucli import __version__
 from relucli.cli.stopping import WORDS, listen, received, stoppable
 from relucli.errors import RelucliError, StorageError, UsageError
 
-__all__ = ["COMMANDS", "main", "run"]
+__all__ = ["COMMANDS", "function_of", "main", "run"]
 
-# Each is a function in the module of its name, and its text the first line of the docstring there.
+# Each is a function in the module of its name (`function_of`), and its text the first line of the docstring there.
 COMMANDS = {
+    "import": "Make a dataset of CSV, Parquet, NumPy or MATLAB files.",
     "generate": "Draw a labelled dataset from a planted network.",
     "moments": "Take the moments of a dataset, in one pass.",
     "merge": "Merge moments of shards into the moments of the whole.",
     "learn": "Recover the network behind a dataset.",
     "evaluate": "Score a network on a dataset, and against its teacher.",
+    "predict": "Compute a network at the rows of a dataset.",
+    "info": "Tell what files are, what is in them, and what to run next.",
     "export": "Write a network as ONNX, safetensors, NPZ or JSON.",
     "completion": "Print the script that completes command lines in a shell.",
 }
@@ -41,6 +45,12 @@ _PLAIN: dict[str, Any] = {
 }
 
 
+def function_of(command: str) -> Any:
+    """The function of a command, by its module; a name that Python keeps for itself has an underscore there."""
+    name = f"{command}_" if iskeyword(command) else command
+    return getattr(import_module(f"relucli.cli.{name}"), name)
+
+
 class LazyGroup(TyperGroup):
     """Imports the module of a command when that is called."""
 
@@ -53,7 +63,7 @@ class LazyGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         single = typer.Typer(**_PLAIN)
-        single.command(cmd_name)(getattr(import_module(f"relucli.cli.{cmd_name}"), cmd_name))
+        single.command(cmd_name)(function_of(cmd_name))
         return typer.main.get_command(single)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

@@ -150,6 +150,11 @@ class ReluNetwork:
         values += self.offset
         return values
 
+    def hidden(self, x: NDArray[np.floating]) -> Floats:
+        """Activations max(0, <weights_i, x> + biases_i) at the rows of ``x`` (n, d): (n, k), in float64."""
+        z: Floats = x.astype(np.float64, copy=False) @ self.weights.T + self.biases
+        return np.maximum(z, 0.0, out=z)
+
     def flipped(self, mask: NDArray[np.bool_]) -> Self:
         """The same function with the chosen neurons reversed: c relu(z) = c relu(-z) + c z."""
         turn = np.where(mask, -1.0, 1.0)

@@ -60,7 +60,7 @@ class StoredRows(FiniteRows):
     stored = True
     _parts: list[Part]
 
-    def __init__(self, paths: Sequence[StrPath], inputs: str, labels: str, trust: Trust) -> None:
+    def __init__(self, paths: Sequence[StrPath], inputs: str, labels: str | None, trust: Trust) -> None:
         self._files = [(os.path.abspath(path), printable(path)) for path in paths]
         self._columns, self._trust = (inputs, labels), trust
         self._reset()
@@ -68,7 +68,7 @@ class StoredRows(FiniteRows):
         self._stops = list(accumulate(len(part.x) for part in parts))
         self.samples, self.dim = self._stops[-1], int(parts[0].x.shape[1])
         self.dtype = np.result_type(*(block_dtype(part.x.dtype) for part in parts))
-        stored = (len(p.x) * (self.dim * p.x.dtype.itemsize + p.y.dtype.itemsize) for p in parts)
+        stored = (column.size * column.dtype.itemsize for part in parts for column in part.stored)
         self.row_bytes = sum(stored) // self.samples
         block = 8 * self.dim * min(block_rows(self.dim), self.samples)
         if block > trust.memory:
@@ -96,13 +96,14 @@ class StoredRows(FiniteRows):
 
     def _place(self, row: int) -> tuple[str, tuple[str, str], int]:
         index = bisect_right(self._stops, row)
-        return f"{self._files[index][1]}: ", self._columns, row - ([0, *self._stops][index])
+        inputs, labels = self._columns
+        return f"{self._files[index][1]}: ", (inputs, labels or ""), row - ([0, *self._stops][index])
 
     @cached_property
     def checksums(self) -> str:
         """What `relucli.storage.checksums.checksums` says of all columns."""
         with reading(self._files[0][1], "checksums"):
-            return checksums(column for part in self._opened() for column in (part.x, part.y))
+            return checksums(column for part in self._opened() for column in part.stored)
 
     def _lasting(self, span: Span) -> Block:
         return self._read(span, np.empty((span.rows, self.dim), self.dtype))
@@ -222,7 +223,7 @@ class MemoryRows(FiniteRows):
 
 
 def open_dataset(
-    paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, labels: str = LABELS, trust: Trust | None = None
+    paths: StrPath | Sequence[StrPath], inputs: str = INPUTS, labels: str | None = LABELS, trust: Trust | None = None
 ) -> StoredRows:
     """Open HDF5 files, in the order given, as one dataset.
 
@@ -230,7 +231,7 @@ def open_dataset(
     ----------
     paths : path or sequence of paths
     inputs, labels : str
-        Names of the 2-D and the 1-D dataset in each file.
+        Names of the 2-D and the 1-D dataset in each file; without labels (None) those of a block are zeros.
     trust : Trust, optional
         The default trusts nothing outside the files, and chunks of at most 512 MiB.
 

@@ -20,6 +20,19 @@ from relucli.streaming.blocks import Span
 __all__ = ["Part"]
 
 
+class _NoLabels:
+    """Stands for labels that nobody reads: inputs alone are rows too."""
+
+    dtype = np.dtype(np.float64)
+    ndim = 1
+
+    def __init__(self, rows: int) -> None:
+        self.size, self.shape = rows, (rows,)
+
+    def __len__(self) -> int:
+        return self.size
+
+
 class Part:
     """Inputs and labels in one open file.
 
@@ -30,8 +43,14 @@ class Part:
     where : str
         The file, as messages call it.
     names : tuple of str
-        Of inputs and labels.
+        Of inputs and labels; labels without a name (None) are not read, and zero.
     trust : Trust
+
+    Attributes
+    ----------
+    x, y : h5py.Dataset
+    stored : list of h5py.Dataset
+        Those of them that are read.
 
     Raises
     ------
@@ -39,24 +58,30 @@ class Part:
         If they are not there, or cannot be used.
     """
 
-    def __init__(self, file: Any, where: str, names: tuple[str, str], trust: Trust) -> None:
-        self.where, self._names, self._trust = where, names, trust
+    def __init__(self, file: Any, where: str, names: tuple[str, str | None], trust: Trust) -> None:
+        inputs, labels = names
+        self.where, self._names, self._trust = where, (inputs, labels or ""), trust
         with reading(where, "attributes"):
             is_ours(file, where, DATASET)
-        self.x, self.y = (
-            find_dataset(file, where, name, f"pass {option} NAME", trust)
-            for name, option in zip(names, ("--inputs", "--labels"), strict=True)
-        )
+        self.x = find_dataset(file, where, inputs, "pass --inputs NAME", trust)
+        self.stored = [self.x]
+        if labels is None:
+            self.y: Any = _NoLabels(self.x.shape[0] if self.x.shape else 1)
+        else:
+            self.y = find_dataset(file, where, labels, "pass --labels NAME", trust)
+            self.stored.append(self.y)
         with reading(where, "dtypes"):
-            check_columns(f"{where}: ", names, self.x, self.y)
-        self._files = [file, self.x.file, self.y.file]
+            check_columns(f"{where}: ", self._names, self.x, self.y)
+        self._files = [file, *(data.file for data in self.stored)]
         self._stamps = [stamp(of) for of in self._files]
         self._inflated: tuple[set[int], set[int]] = (set(), set())
 
     def read(self, span: Span, x: NDArray[Any], y: NDArray[np.float64]) -> None:
         """Read rows of this file into arrays, and check them."""
-        columns = (self.x, x), (self.y, y.reshape(-1, *self.y.shape[1:]))
-        for name, (data, into), inflated in zip(self._names, columns, self._inflated, strict=True):
+        if len(self.stored) < len(self._names):
+            y[...] = 0.0
+        columns = x, y.reshape(-1, *self.y.shape[1:])
+        for name, data, into, inflated in zip(self._names, self.stored, columns, self._inflated, strict=False):
             try:
                 check_inflation(data, self.where, printable(name), span, self._trust, inflated)
                 read_column(data, span, into)

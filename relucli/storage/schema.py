@@ -17,12 +17,15 @@ from relucli.errors import DataError, printable
 from relucli.streaming.blocks import block_rows
 
 __all__ = [
+    "COLUMNS",
     "DATASET",
     "FORMAT_VERSION",
     "INPUTS",
     "LABELS",
+    "LABEL_NAME",
     "MOMENTS",
     "NETWORK",
+    "PREDICTIONS",
     "Provenance",
     "StrPath",
     "attribute",
@@ -33,10 +36,13 @@ __all__ = [
 DATASET = "relucli-dataset"
 MOMENTS = "relucli-moments"
 NETWORK = "relucli-network"
+PREDICTIONS = "relucli-predictions"
 FORMAT_VERSION = 1
 
 INPUTS = "x"
 LABELS = "y"
+COLUMNS = "columns"
+LABEL_NAME = "column"
 
 CHUNK_BYTES = 2**20
 

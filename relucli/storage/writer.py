@@ -20,7 +20,7 @@ from relucli.storage.schema import DATASET, INPUTS, LABELS, Provenance, StrPath,
 from relucli.storage.snapshot import put_back, snapshot
 from relucli.streaming.blocks import Span, block_rows, group_rows
 
-__all__ = ["DatasetWriter", "shard_paths", "shard_spans"]
+__all__ = ["DatasetWriter", "create_column", "shard_paths", "shard_spans"]
 
 
 ENTRY = "rows-00000"
@@ -51,6 +51,20 @@ def shard_spans(samples: int, dim: int, shards: int) -> list[Span]:
     units = -(-samples // unit)
     cuts = [min(samples, units * i // shards * unit) for i in range(shards + 1)]
     return [Span(start, stop) for start, stop in pairwise(cuts)]
+
+
+def create_column(file: Any, name: str, shape: tuple[int, ...], dtype: DTypeLike, growing: bool = False) -> Any:
+    """Create a dataset of as many rows as ``shape`` begins with, or more later, in checksummed chunks of full rows."""
+    chunk = min(shape[0], chunk_rows(int(np.prod(shape[1:], dtype=int)), np.dtype(dtype).itemsize))
+    return file.create_dataset(
+        name,
+        shape,
+        dtype,
+        chunks=(chunk, *shape[1:]),
+        maxshape=(None, *shape[1:]) if growing else None,
+        fletcher32=True,
+        track_times=False,
+    )
 
 
 class DatasetWriter:
@@ -158,12 +172,8 @@ class DatasetWriter:
         temporary = self._outputs.enter_context(atomic_output(self.paths[self._current], self._force))
         self._temporaries.append(temporary)
         self._file = new_file(temporary, self._provenance)
-        self._x = self._column(INPUTS, (rows, self._dim), self._dtype)
-        self._y = self._column(LABELS, (rows,), np.dtype(np.float64))
-
-    def _column(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-        chunk = (min(shape[0], chunk_rows(int(np.prod(shape[1:], dtype=int)), dtype.itemsize)), *shape[1:])
-        return self._file.create_dataset(name, shape, dtype, chunks=chunk, fletcher32=True, track_times=False)
+        self._x = create_column(self._file, INPUTS, (rows, self._dim), self._dtype)
+        self._y = create_column(self._file, LABELS, (rows,), np.float64)
 
     def _open_again(self) -> None:
         """Go on with the last file."""

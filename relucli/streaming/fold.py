@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import repeat
@@ -160,6 +160,21 @@ class Engine:
             self.journal.end(count, total)
         self.passes += 1
         return total
+
+    def stream(self, empty: A, rows: Rows, name: str = "") -> Iterator[A]:
+        """The accumulator over each canonical group by itself, in order: one pass whose results go elsewhere.
+
+        Raises
+        ------
+        UsageError, DataError
+            As `fold`.
+        """
+        executor = self._executor(empty, rows)
+        spans = groups(rows.samples, rows.dim)
+        with one_blas_thread():
+            partials = map(empty.filled, executor.map(partial(_fold_run, empty, rows), spans))
+            yield from self._counted(partials, spans, rows, name, [], 1)
+        self.passes += 1
 
     def _begun(self, name: str, empty: A, count: int, grain: int) -> Nodes[A]:
         """What an earlier run has done of a pass, in runs of groups; a run that it had not finished is left out."""

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import inspect
 import os
 import resource
@@ -13,7 +12,7 @@ import time
 import pytest
 
 import relucli
-from relucli.cli.app import COMMANDS
+from relucli.cli.app import COMMANDS, function_of
 
 ONE_ERROR = "relucli: {}\n"
 
@@ -41,8 +40,7 @@ def test_help_lists_the_commands(cli):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_table_of_commands_agrees_with_their_docstrings(cli, command):
-    function = getattr(importlib.import_module(f"relucli.cli.{command}"), command)
-    assert inspect.getdoc(function).splitlines()[0] == COMMANDS[command]
+    assert inspect.getdoc(function_of(command)).splitlines()[0] == COMMANDS[command]
     assert COMMANDS[command] in cli(f"{command} --help").stdout
 
 

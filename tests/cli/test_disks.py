@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 from contextlib import suppress
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -30,11 +32,13 @@ def disk(pipeline):
 OUTPUTS = [
     "generate disk/out.h5 --samples 100_000 --dim 4 --neurons 2 --teacher-out disk/teacher.h5",
     "generate disk/out.h5 --samples 100_000 --dim 4 --neurons 2 --shards 4",
+    "import many.npy -o disk/out.h5",
 ]
 
 
 @pytest.mark.parametrize("line", OUTPUTS)
 def test_a_disk_that_is_full(spawn, disk, line):
+    np.save("many.npy", np.ones((100_000, 4)))
     disk()
     done = spawn(line)
     name = "out-00001-of-00004.h5" if "shards" in line else "out.h5"
@@ -43,14 +47,26 @@ def test_a_disk_that_is_full(spawn, disk, line):
     assert os.listdir("disk") == []
 
 
-@pytest.mark.parametrize("line", ["moments data.h5 -o disk/out.h5", "learn data.h5 -o disk/out.h5 -k 2"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "moments data.h5 -o disk/out.h5",
+        "learn data.h5 -o disk/out.h5 -k 2",
+        "import data.csv -o disk/out.h5",
+        "predict net.h5 data.h5 -o disk/out.h5 --hidden",
+        "predict net.h5 data.h5 -o disk/out.csv",
+        "export net.h5 -o disk/out.json",
+    ],
+)
 def test_a_disk_that_was_full_before(spawn, disk, line):
+    Path("data.csv").write_text("a,b,y\n" + "1,2,3\n" * 3000)
     disk()
     with open("disk/full", "wb", buffering=0) as file, suppress(OSError):
         while file.write(bytes(4096)):
             pass
     done = spawn(line)
-    message = "relucli: disk/out.h5: disk full; free some space or choose another folder\n"
+    name = next(word for word in line.split() if word.startswith("disk/"))
+    message = f"relucli: {name}: disk full; free some space or choose another folder\n"
     assert (done.returncode, done.stdout, done.stderr) == (74, "", message)
     assert os.listdir("disk") == ["full"]
 

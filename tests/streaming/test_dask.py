@@ -151,6 +151,14 @@ class TestSameBits:
         assert (err, command.returncode) == ("", 0)
         assert json.loads(out) | {"seconds": 0} == serial | {"seconds": 0}
 
+    def test_of_predictions_in_their_order(self, data, cluster, capsys):
+        plant = "generate more.h5 --samples 9 --dim 7 --neurons 2 --teacher-out net.h5 -q --force"
+        assert run(plant.split()) == 0
+        assert run(["predict", "net.h5", "data.h5", "--hidden"]) == 0
+        serial = capsys.readouterr().out
+        assert run(["predict", "net.h5", "data.h5", "--hidden", "--scheduler", cluster.address]) == 0
+        assert capsys.readouterr().out == serial
+
 
 class TestErrors:
     def test_of_data_arrive_as_they_are_and_are_not_tried_again(self, data, cluster, capsys):

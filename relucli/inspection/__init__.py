@@ -1,0 +1,1 @@
+"""What a file is, what is in it, and what to do with it next."""
