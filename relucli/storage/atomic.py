@@ -32,12 +32,20 @@ _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.E
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP}
 
 
-def error_code(error: BaseException) -> int | None:
-    """The errno of an error: h5py gives it at times in the message alone, and not always in an OSError."""
-    if isinstance(error, OSError) and error.errno:
-        return error.errno
-    match = re.search(r"\berrno = (\d{1,4})\b", str(error))
-    return int(match[1]) if match else None
+def error_code(error: BaseException | None) -> int | None:
+    """The errno of an error, or of the one in whose wake it came.
+
+    h5py gives it at times in the message alone, and not always in an OSError; when HDF5 fails to close what it failed
+    to write, it gives none.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno:
+            return error.errno
+        match = re.search(r"\berrno = (\d{1,4})\b", str(error))
+        if match:
+            return int(match[1])
+        error = error.__context__
+    return None
 
 
 def no_locks(error: BaseException) -> bool:
@@ -106,10 +114,13 @@ def check_output(path: StrPath, force: bool = False) -> None:
 
 
 @contextmanager
-def atomic_output(path: StrPath, force: bool = False, begun: Path | None = None) -> Iterator[Path]:
+def atomic_output(
+    path: StrPath, force: bool = False, begun: Path | None = None, synced: bool = False
+) -> Iterator[Path]:
     """Yield a temporary path; what is written there becomes ``path`` if the body succeeds, or vanishes.
 
-    If the output was ``begun``, the temporary path is another name of that file, which keeps its own.
+    If the output was ``begun``, the temporary path is another name of that file, which keeps its own.  A body that has
+    several outputs to publish together leaves them ``synced``, so that a failing disk is noticed before the first is.
 
     Raises
     ------
@@ -126,7 +137,8 @@ def atomic_output(path: StrPath, force: bool = False, begun: Path | None = None)
         if begun is not None:
             os.link(begun, temporary)
         yield temporary
-        sync(temporary)
+        if not synced:
+            sync(temporary)
         _publish(temporary, path, force)
         sync(path.parent)
     except (RelucliError, BrokenPipeError):

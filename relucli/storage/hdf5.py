@@ -159,23 +159,38 @@ def create_file(path: StrPath, kind: str, provenance: Provenance) -> Iterator[An
     try:
         yield file
         commit(file, kind)
-    finally:
-        close_written(file)
+    except BaseException as error:
+        close_written(file, error)
+        raise
+    close_written(file)
 
 
-def close_written(file: Any) -> None:
-    """Close a file that was written to; if the disk does not take what is left, never touch it again.
+def close_written(file: Any, error: BaseException | None = None) -> None:
+    """Close a file that was written to; once the disk has not taken something, never touch it again.
 
-    HDF5 keeps what it could not write, and crashes when the objects of such a file are closed, by a collection of
-    garbage at the latest.
+    HDF5 keeps what it could not write, and crashes when that is flushed a second time, or when the objects of such a
+    file are closed, by a collection of garbage at the latest.
+
+    Parameters
+    ----------
+    file : h5py.File
+    error : BaseException, optional
+        What has ended the writing.
     """
+    if isinstance(error, OSError | RuntimeError) or error_code(error) is not None:
+        _keep_open(file)
+        return
     try:
         file.flush()
     except (OSError, RuntimeError):
-        for item in h5py.h5f.get_obj_ids(file.id):
-            h5py.h5i.inc_ref(item)
+        _keep_open(file)
         raise
     file.close()
+
+
+def _keep_open(file: Any) -> None:
+    for item in h5py.h5f.get_obj_ids(file.id):
+        h5py.h5i.inc_ref(item)
 
 
 def create_group(file: Any, name: str) -> Any:

@@ -169,7 +169,7 @@ class DatasetWriter:
         """Begin the file of the next shard; that of the last is whole, but stays under its temporary name."""
         self._current += 1
         rows = self._spans[self._current].rows
-        temporary = self._outputs.enter_context(atomic_output(self.paths[self._current], self._force))
+        temporary = self._outputs.enter_context(atomic_output(self.paths[self._current], self._force, synced=True))
         self._temporaries.append(temporary)
         self._file = new_file(temporary, self._provenance)
         self._x = create_column(self._file, INPUTS, (rows, self._dim), self._dtype)
@@ -180,14 +180,20 @@ class DatasetWriter:
         self._file = open_again(self._temporaries[-1])
         self._x, self._y = self._file[INPUTS], self._file[LABELS]
 
-    def _close(self, whole: bool) -> None:
-        """Close the file in hand, with what tells that it is whole or without."""
-        if self._file:
-            try:
-                if whole:
-                    commit(self._file, DATASET)
-            finally:
-                close_written(self._file)
+    def _close(self, whole: bool, error: BaseException | None = None) -> None:
+        """Close the file in hand, with what tells that it is whole or without; after an error, as that allows."""
+        file, self._file = self._file, None
+        if not file:
+            return
+        try:
+            if whole:
+                commit(file, DATASET)
+        except BaseException as failed:
+            close_written(file, failed)
+            raise
+        close_written(file, error)
+        if whole:
+            sync(self._temporaries[-1])
 
     def _save(self) -> None:
         """Keep the files as they are; they get another name in the checkpoint."""
@@ -215,7 +221,9 @@ class DatasetWriter:
         self._current = int(about["file"])
         for i in range(self._current + 1):
             begun = self._checkpoint.folder / f"rows-{i:05d}.h5"
-            self._temporaries.append(self._outputs.enter_context(atomic_output(self.paths[i], self._force, begun)))
+            self._temporaries.append(
+                self._outputs.enter_context(atomic_output(self.paths[i], self._force, begun, synced=True))
+            )
         put_back(self._temporaries[-1], metadata)
         self._open_again()
 
@@ -235,7 +243,7 @@ class DatasetWriter:
                 interrupted = not isinstance(error, Exception)
                 if interrupted and self._checkpoint and self._checkpoint.pressing and self._between_chunks:
                     self._save()
-                self._close(whole=False)
+                self._close(whole=False, error=error)
                 raise error
             if self.rows != self._spans[-1].stop:
                 self._close(whole=False)

@@ -12,7 +12,7 @@ import pytest
 
 from relucli.errors import InputError, OutputError, StorageError
 from relucli.storage import atomic
-from relucli.storage.atomic import atomic_output, check_output, io_error
+from relucli.storage.atomic import atomic_output, check_output, error_code, io_error
 
 
 @pytest.fixture
@@ -246,6 +246,13 @@ def test_errors_of_the_system_have_their_exit_status(error, writing, kind, text)
     mapped = io_error(error, "f.h5", writing=writing)
     assert type(mapped) is kind
     assert str(mapped) == f"f.h5: {text}"
+
+
+def test_an_error_in_the_wake_of_another_has_its_number():
+    error, wake = OSError(errno.ENOSPC, ""), RuntimeError("slist already enabled?")
+    wake.__context__ = error
+    assert error_code(wake) == errno.ENOSPC
+    assert error_code(RuntimeError("")) is None
 
 
 def test_a_full_disk_while_hdf5_writes_leaves_nothing(folder):
