@@ -10,7 +10,7 @@ from typing import Any
 
 from relucli.errors import UsageError
 
-__all__ = ["duration", "number", "parse_count", "parse_memory", "plain", "size", "with_error"]
+__all__ = ["duration", "number", "parse_count", "parse_memory", "plain", "rough_count", "size", "with_error"]
 
 _LARGEST = 2**62
 _SIZE = re.compile(r"([0-9_]*\.?[0-9]+(?:e\+?[0-9]{1,3})?) ?(?:([kmgt]?)(i?b|)|b)", re.IGNORECASE)
@@ -66,6 +66,13 @@ def with_error(value: float | None, error: float | None) -> str:
     if digits > 8 or error >= 1e4:
         return f"{value:.8g} +- {error:.1e}"
     return f"{value:.{digits}f} +- {error:.{digits}f}"
+
+
+def rough_count(value: float) -> str:
+    """A large number for people: 950, 12k, 1.2M."""
+    power = min(3, max(0, (len(str(round(value))) - 1) // 3))
+    scaled = value / 1000**power
+    return f"{scaled:.{int(power > 0 and scaled < 10)}f}{('', 'k', 'M', 'G')[power]}"
 
 
 def size(count: float) -> str:

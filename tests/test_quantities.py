@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from relucli.errors import UsageError
-from relucli.quantities import duration, number, parse_count, parse_memory, plain, size, with_error
+from relucli.quantities import duration, number, parse_count, parse_memory, plain, rough_count, size, with_error
 
 
 @pytest.mark.parametrize("text", ["1000000", "1e6", "1_000_000", "1E+6", "10e5", " 1000000"])
@@ -95,3 +95,8 @@ def test_numbers_for_people():
         "2 h 02 min",
     ]
     assert [number(v) for v in (1.0, 123456.0, None, math.inf)] == ["1", "1.2346e+05", "-", "-"]
+
+
+def test_large_numbers_for_people():
+    values = (0.4, 950.0, 1234.0, 56_789.0, 1.25e6, 3e10)
+    assert [rough_count(v) for v in values] == ["0", "950", "1.2k", "57k", "1.2M", "30G"]

@@ -6,12 +6,13 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from relucli.quantities import duration, number, plain, size, with_error
+from relucli.quantities import duration, number, plain, rough_count, size, with_error
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -22,10 +23,26 @@ if TYPE_CHECKING:
     from relucli.network import ReluNetwork
     from relucli.streaming.fold import Progress
 
-__all__ = ["View", "columns", "duration", "facts", "neurons_table", "number", "plain", "size", "with_error"]
+__all__ = [
+    "View",
+    "columns",
+    "duration",
+    "facts",
+    "neurons_table",
+    "number",
+    "plain",
+    "size",
+    "sparkline",
+    "with_error",
+]
 
 FILE_WIDTH = 120
 WIDEST = 10_000
+WIDTH_WITH_BAR = 90
+LEVELS = "▁▂▃▄▅▆▇█"
+PADDING = 3
+SPARKS = range(8, 33)
+"""Characters that a sparkline may have; with less room there is none, unless there are fewer weights."""
 
 
 @dataclass(frozen=True)
@@ -101,20 +118,22 @@ class _Passes:
             title = f"{name} (pass {self._count})" if self._count > 1 else name
             self._bar.reset(self._task, total=total, description=title)
         self._done = math.inf if done == total else done
-        elapsed = self._bar.tasks[0].elapsed
-        speed = f"{done / elapsed:,.0f} rows/s" if elapsed else ""
-        self._bar.update(self._task, completed=done, speed=speed)
+        self._bar.update(self._task, completed=done)
+        speed = self._bar.tasks[0].speed  # since the first report of this pass
+        self._bar.update(self._task, speed=f"{rough_count(speed)} rows/s" if speed else "")
 
 
 def _bar(console: Console) -> Bar:
+    """Name, bar, share done, rows per second and time left; the bar goes first where there is no room for all."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    bar = [BarColumn()] if console.width >= WIDTH_WITH_BAR else []
     return Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        *bar,
         TaskProgressColumn(),
         TextColumn("{task.fields[speed]}", markup=False),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
     )
@@ -166,14 +185,45 @@ def columns(title: str, *headings: str) -> Table:
 
 
 def neurons_table(network: ReluNetwork, errors: Mapping[str, Any]) -> Table:
-    """The neurons of a network, with what is known of their errors (as in a network file)."""
+    """The neurons of a network, with what is known of their errors (as in a network file).
+
+    Where the terminal has room for it and the characters, a sparkline shows the weights of each.
+    """
+    console = _console(stderr=False)
+    table = _neurons(network, errors, 0)
+    room = console.width - console.measure(table).maximum - PADDING
+    characters = min(network.dim, SPARKS[-1], room)
+    if characters < min(network.dim, SPARKS[0]) or not console.encoding.startswith("utf"):
+        return table
+    return _neurons(network, errors, characters)
+
+
+def _neurons(network: ReluNetwork, errors: Mapping[str, Any], characters: int) -> Table:
     from relucli.network.display import neuron_columns
 
     found = neuron_columns(network, errors)
-    table = columns("Neurons", *("<" * column.words + column.heading for column in found))
-    for row in zip(*(column.cells for column in found), strict=True):
+    headings = ["<" * column.words + column.heading for column in found]
+    cells = [column.cells for column in found]
+    if characters:
+        headings.append("<weights")
+        cells.append([sparkline(weights.tolist(), characters) for weights in network.weights])
+    table = columns("Neurons", *headings)
+    for row in zip(*cells, strict=True):
         table.add_row(*row)
     return table
+
+
+def sparkline(values: Sequence[float], characters: int) -> str:
+    """Numbers as a row of bars, from minus the largest size to plus that; zero is the fifth of eight heights.
+
+    Of more numbers than characters, each character shows the one of largest size in its run.
+    """
+    n = len(values)
+    cuts = [i * n // characters for i in range(characters + 1)]
+    shown = [max(values[i:j], key=abs) for i, j in pairwise(cuts)]
+    scale = max(map(abs, shown)) or 1.0
+    steps = len(LEVELS) // 2
+    return "".join(LEVELS[min(len(LEVELS) - 1, math.floor(steps + steps * value / scale))] for value in shown)
 
 
 def facts(**values: str) -> Text:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+import time
 
+import numpy as np
 import pytest
 
-from relucli.cli.render import View, columns, facts
+from relucli.cli.render import View, columns, facts, neurons_table, sparkline
+from relucli.network import ReluNetwork
 
 
 class Terminal(io.StringIO):
@@ -25,6 +29,47 @@ def attach(monkeypatch):
         return stream
 
     return replace
+
+
+@pytest.mark.parametrize(
+    ("values", "characters", "bars"),
+    [
+        ([-1.0, -0.5, 0.0, 0.5, 1.0], 5, "▁▃▅▇█"),
+        ([0.0, 0.0], 2, "▅▅"),
+        ([0.1, -2.0, 0.0, 0.0, 2.0, 1.9], 3, "▁▅█"),  # the largest of each pair
+        ([0.0, -3.0, 0.0], 2, "▅▁"),  # of a run of one and a run of two
+    ],
+)
+def test_a_sparkline_shows_signs_and_sizes(values, characters, bars):
+    assert sparkline(values, characters) == bars
+
+
+@pytest.fixture
+def neurons():
+    weights = np.vstack([np.eye(40)[3], -np.eye(40)[20]])
+    return ReluNetwork(weights, np.array([1.0, -2.0]))
+
+
+@pytest.mark.parametrize(("width", "characters"), [(40, 0), (57, 0), (58, 8), (70, 20), (90, 32), (200, 32)])
+def test_neurons_have_a_sparkline_where_there_is_room(capsys, monkeypatch, neurons, width, characters):
+    monkeypatch.setenv("COLUMNS", str(width))
+    View(json=False, quiet=False).result({}, lambda: [neurons_table(neurons, {})])
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line for line in lines if line.lstrip()[:1] in {"0", "1"}]
+    assert len(rows) == 2
+    assert ("▅" in rows[0]) == (characters > 0)
+    if characters:
+        assert max(map(len, lines)) <= width
+        first, second = (row.split()[-1] for row in rows)
+        assert first.count("█") == second.count("▁") == 1
+        assert len(first) == characters == len(second)
+
+
+def test_an_output_without_the_characters_gets_no_sparkline(capsys, monkeypatch, neurons):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("rich.console.Console.encoding", "latin-1")
+    View(json=False, quiet=False).result({}, lambda: [neurons_table(neurons, {})])
+    assert not set("▁▅█") & set(capsys.readouterr().out)
 
 
 def test_facts_are_neither_markup_nor_wrapped(capsys):
@@ -54,6 +99,21 @@ def test_progress_is_drawn_on_a_terminal(attach):
             progress("polish", done, 100)
     assert "polish (pass 2)" in terminal.getvalue()
     assert "rows/s" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_progress_says_speed_and_time_left_on_any_width(attach, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    terminal = attach(Terminal())
+    with View(json=False, quiet=False).progress() as progress:
+        for done in range(0, 1001, 250):
+            progress("moments", done, 10_000)
+            time.sleep(0.02)
+        progress._bar.refresh()
+        (task,) = progress._bar.tasks
+    assert task.time_remaining > 0
+    assert re.search(r"[0-9.]+k rows/s \d\d:\d\d", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue()))
+    assert ("━" in terminal.getvalue()) == (width >= 90)
 
 
 @pytest.mark.parametrize(("json", "quiet"), [(True, False), (False, True)])
