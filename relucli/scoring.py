@@ -13,7 +13,7 @@ from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.blocks import Span, block_rows
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["Score", "ScoreAccumulator", "score"]
+__all__ = ["Score", "ScoreAccumulator", "score", "scorer"]
 
 TINY = float(np.finfo(float).tiny)
 
@@ -136,13 +136,18 @@ def score(network: ReluNetwork, rows: Rows, engine: Engine) -> Score:
     """
     if network.dim != rows.dim:
         raise DataError(f"the network takes {network.dim} inputs, but the data have {rows.dim}")
+    found = engine.fold(scorer(network, rows), rows, "score").result()
+    if not (math.isfinite(found.mse) and (found.mse >= TINY or found.mae == 0)):
+        raise DataError(f"errors are of size {found.rmse:.1g}, whose squares are out of range; rescale y")
+    return found
+
+
+def scorer(network: ReluNetwork, rows: Rows) -> ScoreAccumulator:
+    """An accumulator for a pass over rows, with the scale of their labels from a pilot of one block."""
     pilot = rows.block(Span(0, min(rows.samples, block_rows(rows.dim))))
     shift = float(np.median(pilot.y))  # a median is exact for constant labels, a mean is not
     with np.errstate(over="ignore", invalid="ignore"):
         sizes = (float(np.mean(np.abs(pilot.y - centre))) for centre in (shift, network(pilot.x)))
         spread = max((size for size in sizes if math.isfinite(size)), default=0.0)
     scale = math.ldexp(1.0, min(1000, math.frexp(spread)[1]))  # a power of two: it rounds nothing; 1 for a spread of 0
-    found = engine.fold(ScoreAccumulator(network, shift, scale), rows, "score").result()
-    if not (math.isfinite(found.mse) and (found.mse >= TINY or found.mae == 0)):
-        raise DataError(f"errors are of size {found.rmse:.1g}, whose squares are out of range; rescale y")
-    return found
+    return ScoreAccumulator(network, shift, scale)

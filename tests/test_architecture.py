@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "interchange": {"errors", "extras", "network", "streaming", "storage"},
     "moments": {"errors", "streaming", "storage"},
     "learning": {"errors", "quantities", "network", "streaming", "storage", "moments"},
+    "report": {"errors", "extras", "network", "streaming", "storage", "scoring", "moments", "learning"},
 }
 MAY_IMPORT["api"] = {*MAY_IMPORT}
 MAY_IMPORT["estimator"] = {*MAY_IMPORT}

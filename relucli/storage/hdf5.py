@@ -24,6 +24,7 @@ __all__ = [
     "new_file",
     "open_again",
     "open_file",
+    "read_provenance",
     "reading",
     "stamp",
 ]
@@ -62,6 +63,18 @@ def open_file(path: StrPath, name: StrPath | None = None) -> Any:
             return h5py.File(path, "r", locking=False)
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise _open_error(error, name) from error
+
+
+def read_provenance(path: StrPath) -> Provenance | None:
+    """What made a file, if relucli did.
+
+    Raises
+    ------
+    InputError, DataError, StorageError
+        As `open_file`.
+    """
+    with open_file(path) as file, reading(printable(path), "attributes"):
+        return Provenance.read(file) if "relucli_version" in file.attrs else None
 
 
 def _endless(path: StrPath) -> bool:
