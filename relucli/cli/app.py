@@ -31,6 +31,7 @@ COMMANDS = {
     "evaluate": "Score a network on a dataset, and against its teacher.",
     "predict": "Compute a network at the rows of a dataset.",
     "info": "Tell what files are, what is in them, and what to run next.",
+    "dimension": "Test how many directions of the inputs the labels depend on.",
     "report": "Report on a network and its data, as one page of HTML.",
     "plot": "Draw figures of a report as PNG, SVG or PDF.",
     "export": "Write a network as ONNX, safetensors, NPZ or JSON.",

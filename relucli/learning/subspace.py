@@ -23,7 +23,16 @@ from relucli.moments.whitening import cholesky_root
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
 
-__all__ = ["Method", "Subspace", "Whitening", "dependence", "estimate_subspace"]
+__all__ = [
+    "Method",
+    "Subspace",
+    "Whitening",
+    "dependence",
+    "estimate_subspace",
+    "noise_level",
+    "sliced_evidence",
+    "stacked",
+]
 
 Array = NDArray[np.float64]
 Method = Literal["sliced", "contracted", "both"]
@@ -65,7 +74,7 @@ class Subspace:
     whitened: bool
 
 
-def _sliced_evidence(moments: Moments, mean: Array, root: Array) -> list[Array]:
+def sliced_evidence(moments: Moments, mean: Array, root: Array) -> list[Array]:
     """sqrt(N) sum_h p_h phi(h) (C_h, m_h) for a few smooth functions phi of the label."""
     used = moments.slice_count > 0
     if used.sum() < 2:
@@ -96,13 +105,14 @@ def _contracted_evidence(moments: Moments) -> list[Array]:
 def _evidence(moments: Moments, method: Method, mean: Array, root: Array) -> list[Array]:
     found: list[Array] = []
     if method in ("sliced", "both"):
-        found += _sliced_evidence(moments, mean, root)
+        found += sliced_evidence(moments, mean, root)
     if method in ("contracted", "both"):
         found += _contracted_evidence(moments)
     return found
 
 
-def _gram(evidence: list[Array]) -> Array:
+def stacked(evidence: list[Array]) -> Array:
+    """The sum of E E^T over the evidence: its eigenvectors are the left singular vectors of all of it side by side."""
     d = len(evidence[0])
     total = np.zeros((d, d))
     for matrix in evidence:
@@ -112,7 +122,7 @@ def _gram(evidence: list[Array]) -> Array:
 
 def _top(evidence: list[Array]) -> float:
     d = len(evidence[0])
-    return float(eigh(_gram(evidence), eigvals_only=True, subset_by_index=[d - 1, d - 1])[0])
+    return float(eigh(stacked(evidence), eigvals_only=True, subset_by_index=[d - 1, d - 1])[0])
 
 
 def _pure_noise(d: int, columns: int, rng: np.random.Generator) -> Array:
@@ -123,7 +133,7 @@ def _pure_noise(d: int, columns: int, rng: np.random.Generator) -> Array:
     return matrix
 
 
-def _null(moments: Moments, evidence: list[Array], method: Method, rng: np.random.Generator) -> float:
+def noise_level(moments: Moments, evidence: list[Array], method: Method, rng: np.random.Generator) -> float:
     """Largest eigenvalue of the stacked moments under independent labels: mean plus three standard deviations.
 
     Slices of many rows are symmetric Gaussian matrices.  Slices of few rows are not, and contracted moments depend
@@ -159,7 +169,7 @@ def dependence(moments: Moments, whitened: bool, sketch: Sketch | None = None) -
     mean, root = np.zeros(d), np.eye(d)
     if whitened:
         mean, root = moments.mean, cholesky_root(mean, moments.covariance, moments.samples)
-    evidence, rng = _sliced_evidence(moments, mean, root), np.random.default_rng([moments.settings.seed, 5])
+    evidence, rng = sliced_evidence(moments, mean, root), np.random.default_rng([moments.settings.seed, 5])
     draws = [_independent(moments, evidence, "sliced", rng) for _ in range(2 * NULL_DRAWS)]
 
     def sigmas(functions: slice) -> float:
@@ -227,8 +237,8 @@ def estimate_subspace(
     evidence = _evidence(moments, method, mean, root)
     if method == "contracted":
         root = moments.whitening[1]
-    values, vectors = eigh(_gram(evidence))
-    null = _null(moments, evidence, method, np.random.default_rng([seed, 2]))
+    values, vectors = eigh(stacked(evidence))
+    null = noise_level(moments, evidence, method, np.random.default_rng([seed, 2]))
     significant = int((values > null).sum())
     basis = _refined(evidence, vectors[:, ::-1][:, : _rank(d, limit, significant)])
     raw, wide = (solve_triangular(root, b, lower=True, trans="T") for b in (basis, vectors[:, ::-1][:, : 2 * limit]))
