@@ -10,7 +10,7 @@ import typer
 
 from relucli.cli import options
 from relucli.cli.learn import MomentsIn, read_moments_of
-from relucli.cli.options import Data, Inputs, Json, Labels, Memory, Quiet, Seed, Workers
+from relucli.cli.options import AllowExternal, Data, Inputs, Json, Labels, Memory, Quiet, Seed, Workers
 from relucli.cli.render import View, columns, duration, facts, with_error
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def dimension(
     seed: Seed = 0,
     inputs: Inputs = "x",
     labels: Labels = "y",
+    allow_external: AllowExternal = False,
     as_json: Json = False,
     quiet: Quiet = False,
     workers: Workers = None,
@@ -50,7 +51,7 @@ def dimension(
     asked = DimensionOptions(max_dim, permutations, level, slices=slices, seed=seed)
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, None, progress)
-        with open_dataset(data, inputs, labels) as rows:
+        with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows:
             taken = None if moments is None else read_moments_of(moments, rows, data)
             with options.about(*data):
                 found = span_dimension(rows, asked, engine, taken)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from relucli.cli import options
-from relucli.cli.options import Force, Inputs, Json, Labels, Memory, Quiet, Workers
+from relucli.cli.options import AllowExternal, Force, Inputs, Json, Labels, Memory, Quiet, Workers
 from relucli.cli.render import View, facts
 from relucli.cli.report import DataOption, DimensionOption, MomentsOption, TeacherOption
 
@@ -42,6 +42,7 @@ def plot(
     dimension: DimensionOption = None,
     inputs: Inputs = "x",
     labels: Labels = "y",
+    allow_external: AllowExternal = False,
     as_json: Json = False,
     quiet: Quiet = False,
     force: Force = False,
@@ -56,10 +57,11 @@ def plot(
     from relucli.report.material import Sources, gather
 
     start, view = perf_counter(), View(as_json, quiet)
-    sources = Sources(network, tuple(data or ()), moments, teacher, dimension, inputs, labels)
     paths = targets(output, figures)
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, None, progress)
+        trust = options.trust(allow_external, engine)
+        sources = Sources(network, tuple(data or ()), moments, teacher, dimension, inputs, labels, trust)
         for path in paths.values():
             options.check_result(path, sources.paths, force)
         with options.about(*sources.paths):

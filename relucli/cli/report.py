@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from relucli.cli import options
-from relucli.cli.options import Force, Inputs, Json, Labels, Memory, Quiet, Workers
+from relucli.cli.options import AllowExternal, Force, Inputs, Json, Labels, Memory, Quiet, Workers
 from relucli.cli.render import View, duration, facts, size
 
 Network = Annotated[Path, typer.Argument(metavar="NET.h5", help="The network to report on.")]
@@ -39,6 +39,7 @@ def report(
     dimension: DimensionOption = None,
     inputs: Inputs = "x",
     labels: Labels = "y",
+    allow_external: AllowExternal = False,
     as_json: Json = False,
     quiet: Quiet = False,
     force: Force = False,
@@ -53,9 +54,10 @@ def report(
     from relucli.report.page import write_page
 
     start, view = perf_counter(), View(as_json, quiet)
-    sources = Sources(network, tuple(data or ()), moments, teacher, dimension, inputs, labels)
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, None, progress)
+        trust = options.trust(allow_external, engine)
+        sources = Sources(network, tuple(data or ()), moments, teacher, dimension, inputs, labels, trust)
         options.check_result(output, sources.paths, force)
         with options.about(*sources.paths):
             material = gather(sources, engine)

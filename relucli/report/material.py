@@ -20,6 +20,7 @@ from relucli.storage.dataset import open_dataset
 from relucli.storage.hdf5 import read_provenance
 from relucli.storage.results import NetworkFile, read_moments, read_network
 from relucli.storage.schema import Provenance
+from relucli.storage.trust import Trust
 from relucli.streaming.fold import Engine
 
 __all__ = ["Eigenvalues", "Material", "Sources", "gather"]
@@ -43,6 +44,8 @@ class Sources:
         What ``relucli dimension --json`` printed.
     inputs, labels : str
         Names of the columns of the data.
+    trust : Trust
+        How far the data are trusted.
     """
 
     network: Path
@@ -52,6 +55,7 @@ class Sources:
     dimension: Path | None = None
     inputs: str = "x"
     labels: str = "y"
+    trust: Trust = field(default_factory=Trust)
 
     @property
     def paths(self) -> list[Path]:
@@ -131,6 +135,7 @@ def gather(sources: Sources, engine: Engine) -> Material:
         If a file cannot be read, does not hold what it should, or does not belong to the network.
     """
     file = read_network(sources.network)
+    _check_record(printable(sources.network), file)
     network = file.network
     span = None if sources.moments is None else _span(sources.moments, network)
     dimension = {} if sources.dimension is None else _read_json(sources.dimension)
@@ -142,7 +147,7 @@ def gather(sources: Sources, engine: Engine) -> Material:
         matches, error = match(network, teacher), population_error(network, teacher).value
     rows = None
     if sources.data:
-        with open_dataset(sources.data, sources.inputs, sources.labels) as stored:
+        with open_dataset(sources.data, sources.inputs, sources.labels, sources.trust) as stored:
             _check_dim(sources.data[0], stored.dim, network)
             rows = survey(network, directions, stored, engine)
     return Material(
@@ -158,6 +163,22 @@ def gather(sources: Sources, engine: Engine) -> Material:
         dimension=dimension,
         sources=tuple((printable(path), _made(path, sources)) for path in sources.paths),
     )
+
+
+def _check_record(where: str, file: NetworkFile) -> None:
+    """Whether what a network file says beside the network is what ``relucli learn`` writes."""
+    known, path = file.diagnostics, file.path
+    try:
+        numbers = [float(known[name]) for name in ("samples", "noise_std", "r2", "null") if known.get(name) is not None]
+        values = np.asarray(known.get("eigenvalues", []), float)
+        for item in known.get("findings", []):
+            _ = item["stage"], item["ok"], item["message"]
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise DataError(f"{where}: diagnostics are not what relucli learn writes; make the file again") from error
+    if values.ndim != 1 or not np.isfinite([*values, *numbers]).all():
+        raise DataError(f"{where}: diagnostics hold numbers that are not finite; make the file again")
+    if path and not {"neurons", "validation_mse"} <= path.keys():
+        raise DataError(f"{where}: path lacks neurons or validation_mse; make the file again")
 
 
 def _made(path: Path, sources: Sources) -> Provenance | None:

@@ -31,12 +31,11 @@ def summary(material: Material) -> Iterator[str]:
     biases = " with biases" if network.biases.any() else ""
     plural = "neuron" if network.neurons == 1 else "neurons"
     yield f"The network has {network.neurons} {plural}{biases}{linear} over {network.dim} inputs."
-    if "samples" in known:
+    if {"samples", "r2", "noise_std"} <= known.keys():
+        rows, share = f"{float(known['samples']):,.0f}", f"{float(known['r2']):.6f}"
         exact = ", exact to rounding" if known.get("exact") else ""
-        yield (
-            f"It was learned from {known['samples']:,} rows: r² {known['r2']:.6f}, residual standard deviation "
-            f"{said(known['noise_std'])}{exact}."
-        )
+        noise = f"residual standard deviation {said(known['noise_std'])}{exact}"
+        yield f"It was learned from {rows} rows: r² {share}, {noise}."
     if material.rows is not None:
         score = material.rows.score
         share = "" if score.r2 is None else f", r² {said(score.r2, score.r2_se)}"
