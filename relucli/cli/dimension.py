@@ -10,7 +10,7 @@ import typer
 
 from relucli.cli import options
 from relucli.cli.learn import MomentsIn, read_moments_of
-from relucli.cli.options import AllowExternal, Data, Inputs, Json, Labels, Memory, Quiet, Seed, Workers
+from relucli.cli.options import AllowExternal, Data, Inputs, Json, Labels, Memory, Quiet, Scheduler, Seed, Workers
 from relucli.cli.render import View, columns, duration, facts, with_error
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def dimension(
     quiet: Quiet = False,
     workers: Workers = None,
     memory: Memory = options.DEFAULT_MEMORY,
+    scheduler: Scheduler = None,
 ) -> None:
     """Test how many directions of the inputs the labels depend on.
 
@@ -50,10 +51,10 @@ def dimension(
     start, view = perf_counter(), View(as_json, quiet)
     asked = DimensionOptions(max_dim, permutations, level, slices=slices, seed=seed)
     with view.progress() as progress:
-        engine = options.make_engine(workers, memory, None, progress)
+        engine = options.make_engine(workers, memory, progress)
         with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows:
             taken = None if moments is None else read_moments_of(moments, rows, data)
-            with options.about(*data):
+            with options.on_cluster(scheduler, engine, rows), options.about(*data):
                 found = span_dimension(rows, asked, engine, taken)
     values = _values(found) | {"permutations": permutations, "level": level, "seed": seed}
     values |= {"passes": engine.passes, "bytes_read": engine.bytes_read, "seconds": perf_counter() - start}

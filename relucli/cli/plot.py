@@ -59,7 +59,7 @@ def plot(
     start, view = perf_counter(), View(as_json, quiet)
     paths = targets(output, figures)
     with view.progress() as progress:
-        engine = options.make_engine(workers, memory, None, progress)
+        engine = options.make_engine(workers, memory, progress)
         trust = options.trust(allow_external, engine)
         sources = Sources(network, tuple(data or ()), moments, teacher, dimension, inputs, labels, trust)
         for path in paths.values():

@@ -55,7 +55,7 @@ def report(
 
     start, view = perf_counter(), View(as_json, quiet)
     with view.progress() as progress:
-        engine = options.make_engine(workers, memory, None, progress)
+        engine = options.make_engine(workers, memory, progress)
         trust = options.trust(allow_external, engine)
         sources = Sources(network, tuple(data or ()), moments, teacher, dimension, inputs, labels, trust)
         options.check_result(output, sources.paths, force)

@@ -12,6 +12,7 @@ from relucli import __version__
 from relucli.network import angle_words
 from relucli.report.figures import FIGURES
 from relucli.report.material import Material
+from relucli.report.panels import shown
 from relucli.report.style import COLOURS, inline
 from relucli.report.words import said, signed, summary
 from relucli.storage.atomic import atomic_output
@@ -145,7 +146,9 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], marked: Colle
 def _beside(key: str, material: Material) -> str:
     """What stands with a figure."""
     if key == "neurons":
-        return _neurons(material)
+        return _others(material) + _neurons(material)
+    if key in {"residuals", "errors"}:
+        return _others(material)
     if key == "dimension":
         tests = material.dimension["tests"]
         rows = [[f"at most {row['dim']}", f"{row['statistic']:.4g}", f"{row['p_value']:.3g}"] for row in tests]
@@ -154,6 +157,12 @@ def _beside(key: str, material: Material) -> str:
     if key == "predicted" and outside:
         return _tag("p", f"{outside:,} rows lie outside of what is drawn.", "quiet")
     return ""
+
+
+def _others(material: Material) -> str:
+    """That not all neurons are drawn."""
+    drawn, every = len(shown(material)), material.network.neurons
+    return "" if drawn == every else _tag("p", f"Drawn are the {drawn} largest of {every} neurons.", "quiet")
 
 
 def _neurons(material: Material) -> str:
