@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relucli.cli import options
-from relucli.cli.learn import MomentsIn, read_moments_of
+from relucli.cli.learn import MomentsIn
 from relucli.cli.options import AllowExternal, Data, Inputs, Json, Labels, Memory, Quiet, Scheduler, Seed, Workers
 from relucli.cli.render import View, columns, duration, facts, with_error
+from relucli.errors import about
 
 if TYPE_CHECKING:
     from relucli.learning.dimension import Dimension
@@ -45,6 +46,7 @@ def dimension(
 
     Example: relucli dimension train.h5 --json > dim.json
     """
+    from relucli.learning import record
     from relucli.learning.dimension import DimensionOptions, span_dimension
     from relucli.storage.dataset import open_dataset
 
@@ -53,8 +55,8 @@ def dimension(
     with view.progress() as progress:
         engine = options.make_engine(workers, memory, progress)
         with open_dataset(data, inputs, labels, options.trust(allow_external, engine)) as rows:
-            taken = None if moments is None else read_moments_of(moments, rows, data)
-            with options.on_cluster(scheduler, engine, rows), options.about(*data):
+            taken = None if moments is None else record.moments_of(rows, moments, data[0])
+            with options.on_cluster(scheduler, engine, rows), about(*data):
                 found = span_dimension(rows, asked, engine, taken)
     values = _values(found) | {"permutations": permutations, "level": level, "seed": seed}
     values |= {"passes": engine.passes, "bytes_read": engine.bytes_read, "seconds": perf_counter() - start}

@@ -12,6 +12,7 @@ from relucli.cli import options
 from relucli.cli.options import AllowExternal, Force, Inputs, Json, Labels, Memory, Quiet, Workers
 from relucli.cli.render import View, facts
 from relucli.cli.report import DataOption, DimensionOption, MomentsOption, TeacherOption
+from relucli.errors import about
 
 Network = Annotated[Path, typer.Argument(metavar="NET.h5", help="The network to draw.")]
 Names = Annotated[
@@ -64,7 +65,7 @@ def plot(
         sources = Sources(network, tuple(data or ()), moments, teacher, dimension, inputs, labels, trust)
         for path in paths.values():
             options.check_result(path, sources.paths, force)
-        with options.about(*sources.paths):
+        with about(*sources.paths):
             material = gather(sources, engine)
         draw(material, paths, force)
     values = {"paths": list(paths.values()), "bytes_read": engine.bytes_read, "seconds": perf_counter() - start}

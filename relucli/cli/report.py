@@ -11,6 +11,7 @@ import typer
 from relucli.cli import options
 from relucli.cli.options import AllowExternal, Force, Inputs, Json, Labels, Memory, Quiet, Workers
 from relucli.cli.render import View, duration, facts, size
+from relucli.errors import about
 
 Network = Annotated[Path, typer.Argument(metavar="NET.h5", help="The network to report on.")]
 DataOption = Annotated[
@@ -59,7 +60,7 @@ def report(
         trust = options.trust(allow_external, engine)
         sources = Sources(network, tuple(data or ()), moments, teacher, dimension, inputs, labels, trust)
         options.check_result(output, sources.paths, force)
-        with options.about(*sources.paths):
+        with about(*sources.paths):
             material = gather(sources, engine)
         written = write_page(output, material, options.command_line(context), force)
     seconds = perf_counter() - start

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from relucli.errors import DataError, printable
 from relucli.learning.subspace import Method, Subspace, estimate_subspace
-from relucli.moments.estimate import Moments
+from relucli.moments.files import load_moments
 from relucli.network import Match, ReluNetwork, match, population_error
 from relucli.report.survey import Survey, survey
 from relucli.storage.atomic import io_error
 from relucli.storage.dataset import open_dataset
 from relucli.storage.hdf5 import read_provenance
-from relucli.storage.results import NetworkFile, read_moments, read_network
+from relucli.storage.results import NetworkFile, read_network
 from relucli.storage.schema import Provenance
 from relucli.storage.trust import Trust
 from relucli.streaming.fold import Engine
@@ -194,8 +194,7 @@ def _check_dim(path: Path, dim: int, network: ReluNetwork) -> None:
 
 def _span(path: Path, network: ReluNetwork) -> Subspace:
     """The span that the moments alone tell of."""
-    file = read_moments(path)
-    moments = Moments.restore(file.arrays, file.settings, file.fingerprint)
+    moments = load_moments(path)[0]
     _check_dim(path, moments.dim, network)
     method: Method = "sliced" if moments.settings.slices else "contracted"
     return estimate_subspace(moments, method, "auto", max(SUMMARY_DIRECTIONS, network.neurons))
