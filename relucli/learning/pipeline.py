@@ -6,23 +6,23 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
-from scipy.stats import wilcoxon
 
 from relucli.errors import DataError, UnsupportedError, UsageError
 from relucli.learning.covariance import SandwichAccumulator, StructuredCovariance
 from relucli.learning.descent import Outcome
 from relucli.learning.diagnose import Finding, diagnose
 from relucli.learning.discover import width
-from relucli.learning.loss import EFFICIENT, GROSS, SQUARED, Loss, robust_scale
+from relucli.learning.loss import EFFICIENT, SQUARED, Loss
 from relucli.learning.options import LearnOptions
 from relucli.learning.polish import Polished, polish, to_network
+from relucli.learning.robust import robust_selection
 from relucli.learning.search import best_selection
-from relucli.learning.select import Model, Selection
+from relucli.learning.select import Model
 from relucli.learning.sketch import metric_of, sketched, slice_settings
 from relucli.learning.structured import Metric
 from relucli.learning.student import augmented
 from relucli.learning.subspace import Subspace, estimate_subspace
+from relucli.learning.support import check_supported
 from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors
 from relucli.learning.units import check_outliers, in_file_units
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
@@ -43,11 +43,7 @@ Covariance = Array | StructuredCovariance
 PILOT_WORK = 20_000_000_000
 PILOT_BYTES = 128 * 2**20
 PILOT_COPIES = 4
-CHANCE = 5e-4
 ERROR_ROWS = 50
-CANCELLING = 1e6
-ROBUST_ROUNDS = 4
-FALLING = 0.9
 RESOLVED = 1e-6
 
 
@@ -147,65 +143,6 @@ def _pilot(rows: Rows, most: int, options: LearnOptions, engine: Engine) -> Rows
             f"it takes {-(-need // 2**20)}MiB"
         )
     return MemoryRows(*pilot(rows, count))
-
-
-def _supported(selection: Selection, span: Subspace, rows: Rows, options: LearnOptions, scaling: Scaling) -> None:
-    """Held-out rows must be predicted better than by their own mean, beyond chance (t or signed-rank test)."""
-    if selection.exact:
-        return
-    held = selection.labels
-    if len(held) < 2:
-        raise UnsupportedError(f"{rows.samples} rows do not support a network: they are too few to hold some out")
-    largest = float(np.abs(selection.fit.student.beta).max(initial=0.0))
-    scale = robust_scale(held - np.median(held))
-    if largest > CANCELLING * scale > 0:
-        raise UnsupportedError(
-            f"{rows.samples} rows do not support a network: the neurons found cancel to one part in "
-            f"{largest / scale:.0e}, as grossly wrong labels make them do; try --loss huber"
-        )
-    better = (held - held.mean()) ** 2 - selection.squares
-    n = len(held)
-    if n > 1 and (
-        better.mean() > student_t.ppf(1 - CHANCE, n - 1) * better.std(ddof=1) / np.sqrt(n)
-        or wilcoxon(better, alternative="greater").pvalue < CHANCE
-    ):
-        return
-    enough = 10 * ((options.neurons or max(1, selection.fit.student.neurons)) + 1) * (rows.dim + options.bias)
-    hint = f"about {enough} rows are a start" if enough > rows.samples else "more rows, or labels with less noise, may"
-    none = f"; no direction of the inputs stands out (largest eigenvalue {span.eigenvalues[0]:.3g}, noise reaches "
-    seen = "" if span.significant else f"{none}{span.null:.3g})"
-    offset = "" if options.bias else "; if the labels have an offset or neurons have biases, pass --bias"
-    raise UnsupportedError(
-        f"{rows.samples} rows do not support a network: held-out labels are predicted no better than by their mean "
-        f"(mean squared error {scaling.label(selection.validation_mse, 2):.3g}, "
-        f"variance {scaling.label(float(held.var()), 2):.3g}){seen}; {hint}{offset}"
-    )
-
-
-def _robust_selection(
-    rows: MemoryRows, span: Subspace, most: int, options: LearnOptions, engine: Engine, metric: Metric
-) -> tuple[Selection, Loss]:
-    """The selection on the rows that are not grossly wrong, and the loss to polish with.
-
-    The first selection clips the labels; the residuals of each tell which rows the next does without, while their
-    robust scale falls.
-    """
-    x, y = rows.x, rows.y
-    center = float(np.median(y))
-    reach = GROSS * robust_scale(y - center)
-    used, selection = np.ones(len(y), dtype=bool), None
-    labels = np.clip(y, center - reach, center + reach) if reach > 0 else y
-    scale, floor = np.inf, np.finfo(float).eps * float(np.median(np.abs(y[y != 0])))
-    for _ in range(ROBUST_ROUNDS):
-        found = best_selection(MemoryRows(x[used], labels[used]), span, most, options, engine, metric)
-        residual = y - found.fit.student(augmented(x, options.bias))
-        now = max(robust_scale(residual), floor)
-        if selection is not None and now > FALLING * scale:
-            break
-        selection, scale = found, now
-        used, labels = np.abs(residual) <= GROSS * now, y
-    assert selection is not None
-    return selection, Loss(EFFICIENT * scale, GROSS * scale)
 
 
 def _check_size(most: int, dim: int, options: LearnOptions, engine: Engine) -> None:
@@ -322,10 +259,10 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     local = replace(engine, progress=None, journal=None) if isinstance(chosen, MemoryRows) else engine
     if options.loss == "huber":
         assert isinstance(chosen, MemoryRows)
-        selection, loss = _robust_selection(chosen, span, most, options, local, metric)
+        selection, loss = robust_selection(chosen, span, most, options, local, metric)
     else:
         selection, loss = best_selection(chosen, span, most, options, local, metric), SQUARED
-    _supported(selection, span, rows, options, scaling)
+    check_supported(selection, span, rows, options, scaling)
     # 4. polish on all rows, and what can be said of the answer
     narrow = selection.fit.mse > RESOLVED * variance
     fit = polish(centered, selection.fit.student, options.bias, engine, metric, loss=loss, narrow=narrow)
