@@ -156,7 +156,8 @@ def serve(what: str, code: int, tries: int) -> None:
         for name in set(os.listdir()) - before:
             Path(name).unlink()
         for i in range(share):
-            at = calls * i // share + LEAST * (what == "limit")
+            least = LEAST if what == "limit" else 0
+            at = least + (calls - least) * i // share
             wrong = judged(attempt(line, what, code, at)[0], before)
             print(json.dumps(wrong and f"{line.split()[0]}, {what} {at} of {calls}: {wrong}"), flush=True)
 
