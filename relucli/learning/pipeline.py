@@ -236,10 +236,10 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
     _check_rows(rows, options)
     before = engine.passes
     # 1. moments, in units near one that the rows are seen in from here on
-    if moments is None:
-        moments = estimate_moments(rows, _default_moments(options, rows.dim), engine, scaling=Scaling.of(rows))
+    typical = Scaling.of(rows)
+    moments = moments or estimate_moments(rows, _default_moments(options, rows.dim), engine, scaling=typical)
     scaling, rows = moments.scaling, moments.scaling.rows(rows)
-    check_outliers(moments)
+    check_outliers(moments, typical)
     variance = moments.label_variance
     if np.sqrt(variance) <= 1e-12 * abs(moments.label_mean):
         raise UnsupportedError("y is constant: there is nothing to learn from it")

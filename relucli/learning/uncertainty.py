@@ -121,7 +121,8 @@ def standard_errors(
         size = float(np.linalg.norm(scaled[:d]))
         w = scaled[:d] / size
         outward = np.append(w, np.zeros(int(bias)))
-        mean, square = (value / size ** (2 * i) for i, value in enumerate(block.across(w), 1))
+        with np.errstate(over="ignore"):  # of a direction that is not known at all
+            mean, square = (value / size ** (2 * i) for i, value in enumerate(block.across(w), 1))
         coefficients[j] = np.sqrt(max(0.0, block.along(outward)))
         weights[j] = np.sqrt(max(0.0, mean))
         within[j] = _quantile(mean, square)

@@ -21,8 +21,8 @@ __all__ = ["check_outliers", "in_file_units"]
 
 Array = NDArray[np.float64]
 
-OUTWEIGHING = 1e10
-"""Variance, in squares of the typical distance from the median, that only far outliers give.
+OUTWEIGHING = 1e5
+"""Standard deviation, in units of the typical distance from the median, that only far outliers give.
 
 Beyond it, sums of squares hold fewer than six digits of what the other rows say.
 """
@@ -30,8 +30,8 @@ Beyond it, sums of squares hold fewer than six digits of what the other rows say
 WIDEST = 900
 
 
-def check_outliers(moments: Moments) -> None:
-    """Refuse inputs of which a few rows outweigh all others.
+def check_outliers(moments: Moments, typical: Scaling) -> None:
+    """Refuse inputs of which a few rows outweigh all others, given the typical units of the rows.
 
     Raises
     ------
@@ -39,13 +39,14 @@ def check_outliers(moments: Moments) -> None:
         If the variance of a column is far beyond its typical spread; it names the column.
     """
     covariance = moments.covariance
-    variance = covariance if covariance.ndim == 1 else np.diag(covariance)
-    column = int(np.argmax(variance))
-    if variance[column] > OUTWEIGHING:
-        unit = np.ldexp(1.0, int(moments.scaling.inputs[column]))
+    spread = np.sqrt(covariance if covariance.ndim == 1 else np.diag(covariance))
+    spread = np.ldexp(spread, moments.scaling.inputs - typical.inputs)
+    column = int(np.argmax(spread))
+    if spread[column] > OUTWEIGHING:
+        unit = np.ldexp(1.0, int(typical.inputs[column]))
         raise DataError(
             f"x column {column} has a few rows so far out that they outweigh all others (its standard deviation is "
-            f"{unit * np.sqrt(variance[column]):.2g}, its typical spread {unit:.2g}); drop or correct them"
+            f"{unit * spread[column]:.2g}, its typical spread {unit:.2g}); drop or correct them"
         )
 
 

@@ -183,6 +183,14 @@ def test_moments_of_a_file_and_moments_taken_here_give_the_same_bits():
     assert there.passes == here.passes - 1
 
 
+def test_moments_taken_in_the_units_of_the_data_serve_too():
+    x, y, _ = data(False)
+    rows = MemoryRows(1e12 * x, y)
+    taken = estimate_moments(rows, reference(False).moments.settings, Engine())
+    found = learn(rows, LearnOptions(2), Engine(), taken)
+    assert found.r2 == pytest.approx(reference(False).r2, abs=1e-6)
+
+
 @pytest.mark.parametrize("size", [1e8, 1e30, 1e70])
 def test_inputs_that_outweigh_all_others_are_refused(size):
     x, y, _ = data(False)

@@ -147,6 +147,6 @@ def _wrong(line: list[str | bytes], place: Path, path: bytes) -> str | None:
 
 
 TRIALS = [
-    Trial("a command in odd surroundings", surroundings, tries=150, share=2),
-    Trial("a file with a name of any bytes", names, tries=25),
+    Trial("a command in odd surroundings", surroundings, tries=60, share=2),
+    Trial("a file with a name of any bytes", names, tries=10),
 ]
