@@ -20,7 +20,7 @@ from pathlib import Path
 from relucli.errors import InputError, OutputError, RelucliError, StorageError, printable
 from relucli.storage.schema import StrPath
 
-__all__ = ["atomic_output", "check_output", "error_code", "io_error", "no_locks", "sync"]
+__all__ = ["atomic_output", "check_output", "error_code", "io_error", "no_locks", "remove_stale", "sync"]
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {
@@ -131,7 +131,7 @@ def atomic_output(
     """
     path = Path(path)
     check_output(path, force)
-    _remove_stale(path)
+    remove_stale(path)
     temporary = path.with_name(f"{_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}")
     try:
         if begun is not None:
@@ -201,7 +201,8 @@ def _prefix(path: Path) -> str:
     return f".{path.name[:48]}.relucli-tmp-{host}-"
 
 
-def _remove_stale(path: Path) -> None:
+def remove_stale(path: Path) -> None:
+    """Remove the temporaries that killed writers of an output have left."""
     prefix = _prefix(path)
     for name in os.listdir(path.parent):
         rest = re.fullmatch(r"([0-9]{1,9})-[0-9a-f]{8}", name.removeprefix(prefix))

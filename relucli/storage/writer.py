@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from relucli.errors import UsageError
-from relucli.storage.atomic import atomic_output, check_output, sync
+from relucli.storage.atomic import atomic_output, check_output, remove_stale, sync
 from relucli.storage.checkpoint import Checkpoint
 from relucli.storage.hdf5 import close_written, commit, new_file, open_again
 from relucli.storage.schema import DATASET, INPUTS, LABELS, Provenance, StrPath, chunk_rows
@@ -125,7 +125,7 @@ class DatasetWriter:
         self._x: Any = None
         self._y: Any = None
         self._checkpoint = checkpoint
-        self._begun = checkpoint.load(ENTRY) if checkpoint else None
+        self._begun = self._found()
         self.rows = int(self._begun[0]["rows"]) if self._begun else 0
         for name in self.paths:
             check_output(name, force)
@@ -205,25 +205,40 @@ class DatasetWriter:
         self._open_again()
 
     def _keep(self) -> None:
+        """Give the files their names in the checkpoint, which may be those of files that were never saved."""
         assert self._checkpoint is not None
         for i, temporary in enumerate(self._temporaries):
-            kept = self._checkpoint.folder / f"rows-{i:05d}.h5"
-            if i == self._current or not kept.exists():
+            kept = self._kept(i)
+            same = kept.exists() and kept.samefile(temporary)
+            if i == self._current or not same:
                 sync(temporary)
-            if not kept.exists():
+            if not same:
+                kept.unlink(missing_ok=True)
                 os.link(temporary, kept)
+
+    def _kept(self, index: int) -> Path:
+        assert self._checkpoint is not None
+        return self._checkpoint.folder / f"rows-{index:05d}.h5"
+
+    def _found(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]] | None:
+        """The state of the files of an interrupted run, unless they are gone, or outputs already: not to touch."""
+        found = self._checkpoint.load(ENTRY) if self._checkpoint else None
+        if found is None:
+            return None
+        for i in range(int(found[0]["file"]) + 1):
+            remove_stale(self.paths[i])
+            if not self._kept(i).exists() or self._kept(i).stat().st_nlink > 1:
+                return None
+        return found
 
     def _go_on(self) -> None:
         """Take up the files of an interrupted run."""
-        assert self._checkpoint is not None
         assert self._begun is not None
         about, metadata = self._begun
         self._current = int(about["file"])
         for i in range(self._current + 1):
-            begun = self._checkpoint.folder / f"rows-{i:05d}.h5"
-            self._temporaries.append(
-                self._outputs.enter_context(atomic_output(self.paths[i], self._force, begun, synced=True))
-            )
+            output = atomic_output(self.paths[i], self._force, self._kept(i), synced=True)
+            self._temporaries.append(self._outputs.enter_context(output))
         put_back(self._temporaries[-1], metadata)
         self._open_again()
 

@@ -130,6 +130,39 @@ def test_rows_that_are_drawn_need_not_be_drawn_again(cli, stop_drawing_at, monke
 
 
 @pytest.mark.usefixtures("pipeline", "eager")
+def test_a_kill_between_the_name_of_a_file_and_its_entry_does_no_harm(cli, stop_drawing_at):
+    line = "generate out.h5 --samples 3000 --dim 4 --neurons 2 --noise 0.1 --quiet"
+    assert cli(line).status == 0
+    whole = Path("out.h5").read_bytes()
+    Path("out.h5").unlink()
+    FOLDER.mkdir()
+    (FOLDER / "rows-00000.h5").write_bytes(b"begun, but never saved")
+    stop_drawing_at(30)
+    assert cli(f"{line} --resume").status == 130
+    stop_drawing_at(0)
+    assert cli(f"{line} --resume").status == 0
+    assert Path("out.h5").read_bytes() == whole
+
+
+@pytest.mark.usefixtures("pipeline", "eager")
+def test_a_file_that_is_an_output_already_is_not_written_to(cli, stop_drawing_at):
+    line = "generate out.h5 --samples 3000 --dim 4 --neurons 2 --noise 0.1 --quiet --force"
+    stop_drawing_at(30)
+    assert cli(line).status == 130
+    os.link(FOLDER / "rows-00000.h5", "out.h5")  # as after a kill between the output and the end of its checkpoint
+    then = Path("out.h5").read_bytes()
+    stop_drawing_at(20)
+    assert cli(f"{line} --resume").status == 130
+    assert Path("out.h5").read_bytes() == then
+    count = stop_drawing_at(0)
+    assert cli(f"{line} --resume").status == 0
+    assert count[0] < 40
+    resumed = Path("out.h5").read_bytes()
+    assert cli(line).status == 0
+    assert Path("out.h5").read_bytes() == resumed
+
+
+@pytest.mark.usefixtures("pipeline", "eager")
 def test_rows_of_another_network_are_refused(cli, stop_drawing_at):
     line = "generate out.h5 --samples 3000 --teacher teacher.h5 --seed 9"
     stop_drawing_at(20)

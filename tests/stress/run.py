@@ -51,12 +51,12 @@ def verdicts(index: int, trial: Trial, tries: int, deadline: float) -> tuple[lis
     return found, perf_counter() - start
 
 
-def table(rows: list[tuple[Trial, int, list[str | None], float]]) -> str:
-    """What was tried, as Markdown."""
-    lines = ["| what | tried | survived | seconds |", "|---|---|---|---|"]
-    for trial, tries, found, seconds in rows:
-        lines.append(f"| {trial.what} | {tries:,} | {found.count(None):,} | {seconds:.0f} |")
-    return "\n".join(lines)
+HEAD = "| what | tried | survived | seconds |\n|---|---|---|---|"
+
+
+def row(trial: Trial, tries: int, found: list[str | None], seconds: float) -> str:
+    """What was tried, as a row of Markdown."""
+    return f"| {trial.what} | {tries:,} | {found.count(None):,} | {seconds:.0f} |"
 
 
 def main() -> int:
@@ -77,16 +77,15 @@ def main() -> int:
     start = perf_counter()
     with ThreadPoolExecutor(AT_ONCE) as pool:
         jobs = [pool.submit(verdicts, i, trials[i], counts[i], start + LIMIT) for i in used]
-        results = [job.result() for job in jobs]
-    rows = [(trials[i], counts[i], *result) for i, result in zip(used, results, strict=True)]
-    print(table(rows))
-    lost = {trial.what: [v for v in found if v is not None] for trial, _, found, _ in rows}
-    for what, complaints in lost.items():
-        for complaint in complaints[:SHOWN]:
-            print(f"{what}: {complaint}", file=sys.stderr)
+        print(HEAD)
+        lost = []
+        for i, job in zip(used, jobs, strict=True):
+            found, seconds = job.result()
+            print(row(trials[i], counts[i], found, seconds), flush=True)
+            lost += [f"{trials[i].what}: {complaint}" for complaint in found if complaint is not None][:SHOWN]
     seconds = perf_counter() - start
-    print(f"{seconds:.0f} s in all, {AT_ONCE} trials at a time", file=sys.stderr)
-    return 0 if rows and not any(lost.values()) and seconds <= LIMIT else 1
+    print(*lost, f"{seconds:.0f} s in all, {AT_ONCE} trials at a time", sep="\n", file=sys.stderr)
+    return 0 if used and not lost and seconds <= LIMIT else 1
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ def test_names_of_trials_are_their_own():
     assert len(set(names)) == len(names)
 
 
-def test_a_table_counts_what_survived():
+def test_a_row_counts_what_survived():
     trial = Trial("doors", lambda tries, folder: iter([]), tries=3)
-    rows = [(trial, 3, [None, "the door was open", None], 1.4)]
-    assert run.table(rows).splitlines()[-1] == "| doors | 3 | 2 | 1 |"
+    assert run.row(trial, 3, [None, "the door was open", None], 1.4) == "| doors | 3 | 2 | 1 |"
