@@ -118,7 +118,8 @@ def _facts(found: Description) -> dict[str, str]:
         orders = ", ".join(map(str, settings.orders))
         lines["moments"] = f"orders {orders} along {settings.contractions} directions; {settings.slices} slices"
         lines["inputs"] = "as from N(0, I)" if found.moments.standard else "not N(0, I): they will be whitened"
-        lines["labels"] = f"mean {number(found.moments.label_mean)}, sd {number(found.moments.label_variance**0.5)}"
+        mean, sd = found.moments.label_mean, found.moments.label_variance**0.5
+        lines["labels"] = "mean {}, sd {}".format(*(number(found.moments.scaling.label(v)) for v in (mean, sd)))
     if found.network is not None:
         network, saw = found.network.network, found.network.diagnostics
         plane = ", and a linear part" if network.linear.any() else ""

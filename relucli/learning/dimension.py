@@ -44,6 +44,7 @@ from relucli.errors import DataError, UsageError
 from relucli.learning.sketch import label_functions
 from relucli.learning.subspace import noise_level, sliced_evidence, stacked
 from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
+from relucli.moments.scaling import Scaling
 from relucli.moments.sliced import slice_of
 from relucli.moments.whitening import cholesky_root, whitened
 from relucli.streaming.accumulator import Accumulator, Block, Joint
@@ -279,7 +280,8 @@ def span_dimension(rows: Rows, options: DimensionOptions, engine: Engine, moment
     """
     with one_blas_thread():
         settings = MomentSettings((1,), 0, options.slices, options.seed, "slices")
-        moments = moments or estimate_moments(rows, settings, engine)
+        moments = moments or estimate_moments(rows, settings, engine, scaling=Scaling.of(rows))
+        rows = moments.scaling.rows(rows)
         frame, null = _frame(moments, options.seed)
         parts: dict[str, Accumulator] = {"segments": SegmentSums(frame, options.segments, rows.samples)}
         most = min(options.most, rows.dim - 1)

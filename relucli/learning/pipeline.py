@@ -59,7 +59,7 @@ class Learned:
         The models considered.
     subspace : Subspace
     moments : Moments
-        Like the subspace and the fit, in units of their own (``moments.scaling``).
+        Like the fit, in units of their own (``moments.scaling``).
     noise_std : float
         Root mean squared residual, for the degrees of freedom used; with a robust loss, the robust scale.
     r2 : float
@@ -278,7 +278,7 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
         network=network,
         errors=errors,
         path=_in_file_units(selection.table, scaling),
-        subspace=span,
+        subspace=span.in_file_units(scaling),
         moments=moments,
         noise_std=scaling.label(loss.delta / EFFICIENT if loss.robust else fit.quadratic.noise_variance**0.5),
         r2=1 - fit.mse / _spread(chosen, moments, loss),

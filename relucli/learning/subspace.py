@@ -9,7 +9,7 @@ orthogonal iteration; De Lathauwer, De Moor and Vandewalle, SIAM J. Matrix Anal.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from scipy.linalg import eigh, solve_triangular
 from relucli.errors import UsageError
 from relucli.learning.sketch import Sketch, label_functions
 from relucli.moments.estimate import Moments, estimate_moments
+from relucli.moments.scaling import Scaling
 from relucli.moments.whitening import cholesky_root
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
@@ -72,6 +73,10 @@ class Subspace:
     significant: int
     method: Method
     whitened: bool
+
+    def in_file_units(self, scaling: Scaling) -> Subspace:
+        """The same span, found from inputs in these units, for inputs in those of the file."""
+        return replace(self, basis=scaling.directions(self.basis), wide=scaling.directions(self.wide))
 
 
 def sliced_evidence(moments: Moments, mean: Array, root: Array) -> list[Array]:

@@ -84,6 +84,10 @@ class Scaling:
         """The rows, in these units."""
         return rows if self.trivial else ScaledRows(rows, self.inputs, self.labels)
 
+    def directions(self, columns: Array) -> Array:
+        """Directions (d, r) that inputs in these units are projected to, for inputs in those of the file."""
+        return np.asarray(np.ldexp(columns, -self.inputs[:, None]))
+
     def label(self, value: float, power: int = 1) -> float:
         """A number in units of the labels, or of a power of them, as one in those of the file."""
         return float(np.ldexp(value, power * self.labels))

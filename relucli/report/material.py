@@ -197,7 +197,8 @@ def _span(path: Path, network: ReluNetwork) -> Subspace:
     moments = load_moments(path)[0]
     _check_dim(path, moments.dim, network)
     method: Method = "sliced" if moments.settings.slices else "contracted"
-    return estimate_subspace(moments, method, "auto", max(SUMMARY_DIRECTIONS, network.neurons))
+    found = estimate_subspace(moments, method, "auto", max(SUMMARY_DIRECTIONS, network.neurons))
+    return found.in_file_units(moments.scaling)
 
 
 def _directions(network: ReluNetwork, span: Subspace | None) -> tuple[Array, str]:

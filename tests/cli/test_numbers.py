@@ -4,6 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
+from relucli.cli.render import number
+
 
 @pytest.fixture
 def planted(pipeline):
@@ -19,6 +21,8 @@ def test_units_of_a_file_change_numbers_alone(cli, planted, foreign, inputs, lab
     foreign("a.h5", x=scale * x, y=labels * y)
     taken = cli("moments a.h5 -o m.h5 --json").json
     assert taken["label_std"] == pytest.approx(labels * y.std(), rel=1e-10)
+    shown = f"mean {number(labels * y.mean())}, sd {number(labels * y.std())}"
+    assert shown in cli("info m.h5").stdout
     here = cli("learn a.h5 -o n.h5 -k 2 --json").json
     there = cli("learn a.h5 -o n2.h5 -k 2 --moments m.h5 --json").json
     score = cli("evaluate n.h5 a.h5 --json").json

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relucli.errors import DataError
+from relucli.learning.dimension import DimensionOptions, span_dimension
 from relucli.learning.loss import SQUARED
 from relucli.learning.pipeline import ERROR_ROWS, LearnOptions, learn
 from relucli.learning.uncertainty import sandwich
-from relucli.moments.estimate import estimate_moments
+from relucli.moments.estimate import MomentSettings, estimate_moments
 from relucli.moments.scaling import Scaling
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming import blocks as partition
@@ -181,6 +182,26 @@ def test_moments_of_a_file_and_moments_taken_here_give_the_same_bits():
     there = learn(rows, options, Engine(), given_)
     np.testing.assert_array_equal(there.network.weights, here.network.weights)
     assert there.passes == here.passes - 1
+
+
+def test_the_span_and_its_dimension_in_other_units():
+    x, y, _ = data(False)
+    rows, exponents = MemoryRows(x, y), np.array([40, -3, 0, -40])
+    other = MemoryRows(np.ldexp(x, exponents), 4096 * y)
+    np.testing.assert_allclose(
+        learn(other, LearnOptions(2), Engine()).subspace.basis,
+        np.ldexp(reference(False).subspace.basis, -exponents[:, None]),
+        rtol=1e-13,
+    )
+    options, wanted = DimensionOptions(permutations=39), MomentSettings((1,), 0, 16)
+    known = span_dimension(rows, options, Engine())
+    given_ = estimate_moments(other, wanted, Engine(), scaling=Scaling.of(other))
+    for moments in (None, given_):
+        found = span_dimension(other, options, Engine(), moments)
+        np.testing.assert_array_equal(found.eigenvalues, known.eigenvalues)
+        np.testing.assert_array_equal(found.errors, known.errors)
+        assert found.tests == known.tests
+    assert known.dimension == 2
 
 
 def test_moments_taken_in_the_units_of_the_data_serve_too():
