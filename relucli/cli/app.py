@@ -65,8 +65,10 @@ class LazyGroup(TyperGroup):
         """The command of that name, if there is one."""
         if cmd_name not in COMMANDS:
             return None
+        from relucli.cli.help import Command
+
         single = typer.Typer(**_PLAIN)
-        single.command(cmd_name)(function_of(cmd_name))
+        single.command(cmd_name, cls=Command)(function_of(cmd_name))
         return typer.main.get_command(single)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -91,7 +93,17 @@ def root(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Recover one-hidden-layer ReLU networks from labelled data in HDF5 files."""
+    """Recover one-hidden-layer ReLU networks from labelled data in HDF5 files.
+
+    Examples:
+
+    \b
+      relucli generate train.h5 --samples 1e5 --dim 30 --neurons 3 --noise 0.1
+      relucli learn train.h5 -o net.h5
+      relucli evaluate net.h5 train.h5
+
+    Each command has examples of its own: relucli COMMAND --help
+    """
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -18,7 +18,12 @@ Shell = Annotated[Literal["bash", "zsh", "fish"], typer.Argument(metavar="bash|z
 def completion(shell: Shell) -> None:
     """Print the script that completes command lines in a shell.
 
-    Example: eval "$(relucli completion bash)"
+    Examples:
+
+    \b
+      eval "$(relucli completion bash)"
+
+    To keep it:
 
     \b
     bash  that line in ~/.bashrc

@@ -31,7 +31,13 @@ def export(
 ) -> None:
     """Write a network as ONNX, safetensors, NPZ or JSON.
 
-    Example: relucli export net.h5 -o net.onnx --dtype float32
+    Examples:
+
+    \b
+      relucli export net.h5 -o net.onnx --dtype float32
+      relucli export net.h5 -o net.json
+
+    What they hold, by their ending:
 
     \b
     .onnx         input x (batch, d), output y (batch, 1); opset 11

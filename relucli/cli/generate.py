@@ -59,7 +59,18 @@ def generate(
     memory: Memory = options.DEFAULT_MEMORY,
     scheduler: Scheduler = None,
 ) -> None:
-    """Draw a labelled dataset from a planted network."""
+    """Draw a labelled dataset from a planted network.
+
+    Inputs are N(0, I); labels are those of a network planted at random, plus noise.  With --teacher they are those of
+    a network that was saved: so a test set is made.
+
+    Examples:
+
+    \b
+      relucli generate train.h5 --samples 1e5 --dim 30 --neurons 3 \\
+          --noise 0.1 --teacher-out teacher.h5
+      relucli generate test.h5 --samples 1e5 --teacher teacher.h5 --seed 1
+    """
     from relucli import generation
 
     start, view = perf_counter(), View(as_json, quiet)

@@ -77,7 +77,17 @@ def learn(
     memory: Memory = options.DEFAULT_MEMORY,
     scheduler: Scheduler = None,
 ) -> None:
-    """Recover the network behind a dataset."""
+    """Recover the network behind a dataset.
+
+    Prints, and stores, the neurons with their standard errors, the models considered, and what each stage saw: read the
+    lines marked !! before you trust a network.  Pass --bias where labels have an offset or kinks off the origin.
+
+    Examples:
+
+    \b
+      relucli learn train.h5 -o net.h5
+      relucli learn train.h5 -k 3 --bias -o biased.h5
+    """
     from relucli.learning import pipeline, record
     from relucli.storage.dataset import open_dataset
     from relucli.storage.passes import SavedPasses

@@ -26,15 +26,15 @@ def merge(
 ) -> None:
     """Merge moments of shards into the moments of the whole.
 
-    Machines that share nothing take the moments of a shard each, all like the first:
+    Machines that share nothing take the moments of a shard each, all like the first.
 
-        relucli moments a.h5 -o a-moments.h5
+    Examples:
 
-        relucli moments b.h5 -o b-moments.h5 --like a-moments.h5
-
-        relucli merge a-moments.h5 b-moments.h5 -o moments.h5
-
-        relucli learn a.h5 b.h5 --moments moments.h5 -o net.h5
+    \b
+      relucli moments a.h5 -o a-moments.h5
+      relucli moments b.h5 -o b-moments.h5 --like a-moments.h5
+      relucli merge a-moments.h5 b-moments.h5 -o merged.h5
+      relucli learn a.h5 b.h5 --moments merged.h5 -o merged-net.h5
     """
     from relucli.errors import printable
     from relucli.moments.files import load_moments

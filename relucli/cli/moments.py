@@ -61,7 +61,17 @@ def moments(
     memory: Memory = options.DEFAULT_MEMORY,
     scheduler: Scheduler = None,
 ) -> None:
-    """Take the moments of a dataset, in one pass."""
+    """Take the moments of a dataset, in one pass.
+
+    learn takes what it needs by itself: this is for data to learn from more than once, for moments that learn does not
+    take by default, and for shards on machines that share nothing (see merge).
+
+    Examples:
+
+    \b
+      relucli moments train.h5 -o moments.h5
+      relucli learn train.h5 --moments moments.h5 -k 3 -o with-moments.h5
+    """
     from relucli.moments.estimate import MomentSettings, estimate_moments
     from relucli.moments.scaling import Scaling
     from relucli.storage.dataset import open_dataset

@@ -27,12 +27,12 @@ Data = Annotated[list[Path], typer.Argument(metavar="DATA.h5", help="HDF5 files:
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to write the result.")]
 Inputs = Annotated[str, typer.Option(metavar="NAME", help="2-D dataset that holds the inputs.")]
 Labels = Annotated[str, typer.Option(metavar="NAME", help="1-D dataset that holds the labels.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**64 - 1, help="Seed of all randomness.")]
+Seed = Annotated[int, typer.Option(metavar="S", min=0, max=2**64 - 1, help="Seed of all randomness.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on stdout.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar, notes or summary.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace output that exists.")]
 Workers = Annotated[
-    int | None, typer.Option(min=1, show_default="all cores", help="Threads; results do not depend on it.")
+    int | None, typer.Option(metavar="W", min=1, show_default="all cores", help="Threads; results do not depend on it.")
 ]
 Memory = Annotated[str, typer.Option(metavar="SIZE", help="Working memory: 512MiB, 2GiB, 100MB, 1e9.")]
 AllowExternal = Annotated[

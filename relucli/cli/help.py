@@ -1,0 +1,39 @@
+"""How commands explain themselves: their own options first, then those that all share, then the exit statuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+__all__ = ["Command"]
+
+COMMON = {"allow_external", "resume", "as_json", "quiet", "force", "workers", "memory", "scheduler", "help"}
+
+STATUSES = (
+    "0 done, 2 an option that cannot be meant, 65 content that cannot be used or cannot support an answer, "
+    "66 an input that is missing, 69 a cluster that cannot be used, 73 an output that exists or cannot be created, "
+    "74 a disk that is full or fails, 130 and 143 stopped by a signal, 1 a bug."
+)
+
+
+class Command(TyperCommand):
+    """A command whose help is in sections."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments, the command's own options, and common ones."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": [], "Common options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None:
+                own = "Arguments" if param.param_type_name == "argument" else "Options"
+                sections["Common options" if param.name in COMMON else own].append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """What the exit status means."""
+        with formatter.section("Exit status"):
+            formatter.write_text(STATUSES)
