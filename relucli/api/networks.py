@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from relucli.api.common import Data, NetworkLike, engine_for, network_of, opened
 from relucli.learning import pipeline, record
 from relucli.learning.options import Discovery, LearnOptions, LossName
@@ -46,6 +49,7 @@ def learn(
     max_neurons: int = 12,
     bias: bool = False,
     moments: Moments | StrPath | None = None,
+    span: ArrayLike | None = None,
     subspace: Method = "sliced",
     discovery: Discovery = "auto",
     whiten: Whitening = "auto",
@@ -71,6 +75,9 @@ def learn(
         Whether neurons have biases, and the function an offset.
     moments : Moments or path, optional
         Of the same rows; the moments pass is then left out.
+    span : array_like, shape (d, r), optional
+        Directions, as columns, to look for neurons in the span of first, in place of those from the moments.  The fit
+        that follows is in all dimensions: they need be near the neurons only.
     subspace : {"sliced", "contracted", "both"}
         Moments that find the span of the neurons.
     discovery : {"auto", "overcomplete", "iterative"}
@@ -113,7 +120,8 @@ def learn(
     engine = engine_for(workers, memory, progress)
     with opened(data, inputs, labels) as rows:
         taken = None if moments is None else record.moments_of(rows, moments)
-        return pipeline.learn(rows, options, engine, taken)
+        directions = None if span is None else np.asarray(span, dtype=np.float64)
+        return pipeline.learn(rows, options, engine, taken, directions)
 
 
 def evaluate(

@@ -151,6 +151,8 @@ def _inputs(rows: Rows, network: ReluNetwork, moments: Moments, engine: Engine) 
 
 def _span(span: Subspace, network: ReluNetwork) -> Finding:
     """Eigenvalues against those of noise."""
+    if span.method == "given":
+        return Finding("span", True, f"{span.significant} directions, as given", {"significant": span.significant})
     shown = ", ".join(f"{value:.3g}" for value in span.eigenvalues[: max(1, span.significant)][:8])
     numbers = {
         "eigenvalues": span.eigenvalues[: span.significant + 3],

@@ -21,7 +21,7 @@ from relucli.learning.select import Model
 from relucli.learning.sketch import metric_of, sketched, slice_settings
 from relucli.learning.structured import Metric
 from relucli.learning.student import augmented
-from relucli.learning.subspace import Subspace, estimate_subspace
+from relucli.learning.subspace import Subspace, estimate_subspace, given_subspace
 from relucli.learning.support import check_supported
 from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors
 from relucli.learning.units import check_outliers, in_file_units
@@ -198,7 +198,9 @@ def _in_file_units(path: tuple[Model, ...], scaling: Scaling) -> tuple[Model, ..
     )
 
 
-def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None = None) -> Learned:
+def learn(
+    rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None = None, span: Array | None = None
+) -> Learned:
     """Recover a network from labelled rows.
 
     1. Moments: one pass, unless they are given.
@@ -217,6 +219,8 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
         Runs the passes.
     moments : Moments, optional
         Of the same rows; the moments pass is then left out.
+    span : ndarray, shape (d, r), optional
+        Directions, as columns, to look for neurons in the span of first, in place of those from the moments.
 
     Returns
     -------
@@ -229,10 +233,12 @@ def learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | 
     """
     # Threads of BLAS make products of small matrices slower, and their bits depend on the machine.
     with one_blas_thread():
-        return _learn(rows, options, engine, moments)
+        return _learn(rows, options, engine, moments, span)
 
 
-def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None) -> Learned:
+def _learn(
+    rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None, directions: Array | None
+) -> Learned:
     _check_rows(rows, options)
     before = engine.passes
     # 1. moments, in units near one that the rows are seen in from here on
@@ -251,9 +257,12 @@ def _learn(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments |
         options = replace(options, neurons=1)
     most = options.neurons or min(options.most, max(1, (rows.samples - 1) // (4 * (rows.dim + options.bias))))
     _check_size(most, rows.dim, options, engine)
-    sketch = sketched(rows, moments, options.seed, engine)
-    span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed, sketch)
     metric = _metric(moments, shift)
+    if directions is None:
+        sketch = sketched(rows, moments, options.seed, engine)
+        span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed, sketch)
+    else:
+        span = given_subspace(directions, metric, scaling.inputs)
     # 3. neurons on the span, and their number
     chosen = _pilot(centered, most, options, engine)
     local = replace(engine, progress=None, journal=None) if isinstance(chosen, MemoryRows) else engine

@@ -18,6 +18,7 @@ from scipy.linalg import eigh, solve_triangular
 
 from relucli.errors import UsageError
 from relucli.learning.sketch import Sketch, label_functions
+from relucli.learning.structured import Metric
 from relucli.moments.estimate import Moments, estimate_moments
 from relucli.moments.scaling import Scaling
 from relucli.moments.whitening import cholesky_root
@@ -30,6 +31,7 @@ __all__ = [
     "Whitening",
     "dependence",
     "estimate_subspace",
+    "given_subspace",
     "noise_level",
     "sliced_evidence",
     "stacked",
@@ -59,9 +61,9 @@ class Subspace:
     null : float
         The largest eigenvalue that independent labels would give.
     significant : int
-        Eigenvalues above ``null``.
+        Eigenvalues above ``null``; all directions of a span that was given.
     method : str
-        The moments used.
+        The moments used, or "given".
     whitened : bool
         Whether inputs were whitened by their own mean and covariance.
     """
@@ -71,7 +73,7 @@ class Subspace:
     eigenvalues: Array
     null: float
     significant: int
-    method: Method
+    method: Method | Literal["given"]
     whitened: bool
 
     def in_file_units(self, scaling: Scaling) -> Subspace:
@@ -248,6 +250,32 @@ def estimate_subspace(
     basis = _refined(evidence, vectors[:, ::-1][:, : _rank(d, limit, significant)])
     raw, wide = (solve_triangular(root, b, lower=True, trans="T") for b in (basis, vectors[:, ::-1][:, : 2 * limit]))
     return Subspace(raw, wide, values[::-1], null, significant, method, whitened)
+
+
+def given_subspace(directions: Array, metric: Metric, units: NDArray[np.int64]) -> Subspace:
+    """A span that was found by other means.
+
+    Parameters
+    ----------
+    directions : ndarray, shape (d, r)
+        Columns span it, in raw coordinates.
+    metric : Metric
+        Of the inputs in their units.
+    units : ndarray of int, shape (d,)
+        The unit of input j is ``2 ** units[j]``.
+
+    Raises
+    ------
+    UsageError
+        If they are not r independent directions of d inputs.
+    """
+    d = len(metric.mean)
+    if directions.ndim != 2 or len(directions) != d or not 1 <= directions.shape[1] <= d:
+        raise UsageError(f"a span for {d} inputs must be an array of shape ({d}, r), not {directions.shape}")
+    if not np.isfinite(directions).all() or np.linalg.matrix_rank(directions) < directions.shape[1]:
+        raise UsageError("the directions of a span must be finite and independent of each other")
+    basis = metric.raw(np.linalg.qr(metric.white(np.ldexp(directions, units[:, None])))[0])
+    return Subspace(basis, basis, np.empty(0), 0.0, basis.shape[1], "given", bool(metric.mean.any()))
 
 
 def _rank(d: int, limit: int, significant: int) -> int:

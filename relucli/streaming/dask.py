@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeVar
 
 from relucli import __version__
 from relucli.errors import ClusterError, DataError, InputError, RelucliError, StorageError, UsageError, printable
-from relucli.streaming.executors import one_blas_thread
+from relucli.streaming.executors import settle
 
 __all__ = ["DaskExecutor", "Source", "cluster", "patience"]
 
@@ -116,12 +116,6 @@ def _vet(witness: _Witness) -> None:
         raise DataError(f"{printable(sizes[0][0])}: other rows on {worker} than here; give all workers the same file")
 
 
-@cache
-def _settle() -> None:
-    """Hold BLAS to one thread for good: threads of a worker would undo each other's limits."""
-    one_blas_thread().__enter__()
-
-
 @dataclass(frozen=True)
 class _Job:
     """What all tasks of a pass have in common."""
@@ -143,7 +137,7 @@ def _keep(job: _Job) -> _Job:
 
 
 def _work(job: _Job, item: Any) -> Any:
-    _settle()
+    settle()
     try:
         if job.witness is not None:
             _vet(job.witness)

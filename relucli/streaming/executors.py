@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import cache
+from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["Executor", "SerialExecutor", "ThreadExecutor", "executor_for", "one_blas_thread", "usable_cores"]
+__all__ = ["Executor", "SerialExecutor", "ThreadExecutor", "executor_for", "one_blas_thread", "settle", "usable_cores"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,6 +36,16 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@cache
+def settle() -> None:
+    """Hold BLAS to one thread for good, in a process that works for others: its threads would undo each other's limits.
+
+    An executor of processes runs it in each before all else: libraries loaded later are not held.
+    """
+    import_module("scipy.linalg")
+    one_blas_thread().__enter__()
 
 
 class Executor(Protocol):

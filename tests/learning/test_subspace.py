@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from relucli.errors import UsageError
+from relucli.learning.pipeline import LearnOptions, learn
 from relucli.learning.sketch import label_functions
-from relucli.learning.subspace import estimate_subspace
+from relucli.learning.structured import Metric
+from relucli.learning.subspace import estimate_subspace, given_subspace
 from relucli.moments.estimate import MomentSettings, estimate_moments
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
@@ -140,3 +142,36 @@ def test_the_same_moments_give_the_same_span():
     one, two = (estimate_subspace(taken(x, y), "both", "auto", 3, seed=4) for _ in range(2))
     assert np.array_equal(one.basis, two.basis)
     assert one.null == two.null
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_span_that_is_given_takes_the_place_of_the_moments(bias):
+    net = plant("random", 6, 2, seed=3, bias_sd=0.5 * bias)
+    x = np.random.default_rng(3).standard_normal((4_000, 6)) * np.arange(1, 7) + 1
+    y = net(x)
+    near = net.weights.T + 0.05 * np.random.default_rng(4).standard_normal((6, 2))
+    found = learn(MemoryRows(x, y), LearnOptions(neurons=2, bias=bias), Engine(), span=near)
+    units = found.moments.scaling.inputs
+    scaled = np.ldexp(near, units[:, None])
+    assert missed(scaled.T / np.linalg.norm(scaled, axis=0)[:, None], found.subspace.basis) < 1e-12
+    np.testing.assert_allclose(
+        found.subspace.basis.T @ np.cov(x.T, ddof=0) @ found.subspace.basis, np.eye(2), atol=1e-9
+    )
+    assert (found.subspace.method, found.subspace.significant) == ("given", 2)
+    assert "2 directions, as given" in {item.message for item in found.findings}
+    np.testing.assert_allclose(found.network(x), y, atol=1e-9 * np.abs(y).max())
+
+
+@pytest.mark.parametrize(
+    ("span", "message"),
+    [
+        (np.ones(6), r"^a span for 6 inputs must be an array of shape \(6, r\), not \(6,\)$"),
+        (np.ones((2, 6)), r"not \(2, 6\)$"),
+        (np.ones((6, 0)), r"not \(6, 0\)$"),
+        (np.ones((6, 2)), r"^the directions of a span must be finite and independent of each other$"),
+        (np.full((6, 1), np.nan), r"must be finite"),
+    ],
+)
+def test_a_span_that_is_none_is_refused(span, message):
+    with pytest.raises(UsageError, match=message):
+        given_subspace(span, Metric.standard(6), np.zeros(6, np.int64))
