@@ -44,7 +44,14 @@ def dimension(
 ) -> None:
     """Test how many directions of the inputs the labels depend on.
 
-    Example: relucli dimension train.h5 --json > dim.json
+    For each dimension, a permutation test that the labels depend on no more directions, and beside it the eigenvalues
+    of the moments with bands by the jackknife.  That is how many directions the neurons span, not how many there are.
+
+    Examples:
+
+    \b
+      relucli dimension train.h5
+      relucli dimension train.h5 --permutations 999 --json > dim.json
     """
     from relucli.learning import record
     from relucli.learning.dimension import DimensionOptions, span_dimension

@@ -61,15 +61,21 @@ def import_(
 ) -> None:
     """Make a dataset of CSV, Parquet, NumPy or MATLAB files.
 
-    Example: relucli import part1.csv part2.csv.gz -o data.h5 --label price --exclude id
+    Several files are one table.  The label is the column named y or else the last, the inputs all others.
+
+    Examples:
 
     \b
-    .csv .csv.gz .tsv  with names in the first line; rows are counted from 0 below it
+      relucli import data.csv -o data.h5
+      relucli import part1.csv part2.csv -o prices.h5 --label price --exclude id
+
+    What is taken, by its ending:
+
+    \b
+    .csv .csv.gz .tsv  names in the first line; rows are counted from 0 below it
     .parquet           columns of numbers
     .npy               a matrix; its last column is the label, or another .npy is
     .npz .mat (v7.3)   arrays x and y, or those that --inputs and --label name
-
-    The label is the column named y or else the last, the inputs all others.
     """
     from relucli.interchange.importing import Reading, import_data
     from relucli.interchange.source import Choice

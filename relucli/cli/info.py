@@ -42,7 +42,14 @@ def info(
 ) -> None:
     """Tell what files are, what is in them, and what to run next.
 
-    Example: relucli info data.h5 net.h5
+    Of files that relucli made, and of any other HDF5 file: shapes, storage, what made it, statistics of every column,
+    neurons and findings.  Statistics are those of a sample of rows, unless --full.
+
+    Examples:
+
+    \b
+      relucli info train.h5 net.h5
+      relucli info --full train.h5
     """
     from relucli.inspection.describe import describe
 

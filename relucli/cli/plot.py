@@ -52,7 +52,11 @@ def plot(
 ) -> None:
     """Draw figures of a report as PNG, SVG or PDF.
 
-    Example: relucli plot net.h5 residuals --data train.h5 -o residuals.png
+    Examples:
+
+    \b
+      relucli plot net.h5 residuals --data train.h5 -o residuals.png
+      relucli plot net.h5 neurons angles -o net.svg
     """
     from relucli.report.draw import draw, targets
     from relucli.report.material import Sources, gather

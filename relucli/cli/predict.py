@@ -44,7 +44,11 @@ def predict(
 ) -> None:
     """Compute a network at the rows of a dataset.
 
-    Example: relucli predict net.h5 test.h5 -o predictions.h5
+    Examples:
+
+    \b
+      relucli predict net.h5 test.h5 -o predictions.h5
+      relucli predict net.h5 test.h5 | head -n 3
 
     Labels are not read, and need not be there.  An HDF5 output holds prediction (n,) and, with --hidden,
     hidden (n, k), in the order of the rows.

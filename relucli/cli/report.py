@@ -49,7 +49,14 @@ def report(
 ) -> None:
     """Report on a network and its data, as one page of HTML.
 
-    Example: relucli report net.h5 --data train.h5 -o report.html
+    The file needs no network.  It shows what it is given files for: of the network alone its neurons, their angles and
+    errors, and the models considered; with --data fit and residuals; with --teacher how near it came.
+
+    Examples:
+
+    \b
+      relucli report net.h5 --data train.h5 -o report.html
+      relucli report net.h5 --data test.h5 --teacher teacher.h5 -o test.html
     """
     from relucli.report.material import Sources, gather
     from relucli.report.page import write_page

@@ -154,9 +154,8 @@ def test_a_span_that_is_given_takes_the_place_of_the_moments(bias):
     units = found.moments.scaling.inputs
     scaled = np.ldexp(near, units[:, None])
     assert missed(scaled.T / np.linalg.norm(scaled, axis=0)[:, None], found.subspace.basis) < 1e-12
-    np.testing.assert_allclose(
-        found.subspace.basis.T @ np.cov(x.T, ddof=0) @ found.subspace.basis, np.eye(2), atol=1e-9
-    )
+    seen = np.ldexp(x, -units) @ found.subspace.basis
+    np.testing.assert_allclose(np.cov(seen.T, ddof=0), np.eye(2), atol=1e-9)
     assert (found.subspace.method, found.subspace.significant) == ("given", 2)
     assert "2 directions, as given" in {item.message for item in found.findings}
     np.testing.assert_allclose(found.network(x), y, atol=1e-9 * np.abs(y).max())
