@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from relucli import errors
+from relucli.cli.app import COMMANDS
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -98,3 +101,21 @@ def test_sections_that_are_linked_exist():
     links = set(re.findall(r"\]\(#([^)]+)\)", README))
     assert links
     assert links <= titles
+
+
+def test_every_command_and_every_folder_is_listed():
+    assert set(re.findall(r"^\| `([a-z]+) ", README, re.M)) == set(COMMANDS)
+    listed = set(re.findall(r"`relucli/([a-z_]+)(?:\.py)?`", README.split("## Layout")[1]))
+    folders = {path.name for path in (ROOT / "relucli").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders <= listed
+    assert all((ROOT / "relucli" / name).exists() or (ROOT / "relucli" / f"{name}.py").exists() for name in listed)
+
+
+def test_the_table_of_statuses_is_that_of_the_errors():
+    table = README.split("| exit status | means |")[1].split("\n\n")[0]
+    listed = {int(word) for row in re.findall(r"^\| ([0-9, ]+) \|", table, re.M) for word in row.split(",")}
+    assert listed == {kind.exit_status for kind in vars(errors).values() if hasattr(kind, "exit_status")} | {
+        0,
+        130,
+        143,
+    }

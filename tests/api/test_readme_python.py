@@ -16,6 +16,7 @@ from relucli.storage.dataset import open_dataset
 from relucli.streaming.blocks import groups
 from relucli.streaming.fold import Engine
 
+PLANT = "generate rows.h5 --samples 10 --dim 3 --neurons 2"
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -37,6 +38,7 @@ def names(tmp_path_factory):
             if "import torch" in code:
                 if find_spec("torch") is None or find_spec("safetensors") is None:
                     continue
+                assert run([*PLANT.split(), "--teacher-out", "net.h5"]) == 0
                 assert run(["export", "net.h5", "-o", "net.safetensors"]) == 0
             # Empty lines in front, so that a traceback names the line of the README.
             exec(compile("\n" * line + code, str(README), "exec"), names)
