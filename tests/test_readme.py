@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,11 @@ def test_the_table_of_statuses_is_that_of_the_errors():
         130,
         143,
     }
+
+
+def test_extras_that_are_named_exist():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "relucli").rglob("*.py")]
+    known = set(tomllib.loads(project)["project"]["optional-dependencies"])
+    named = re.findall(r"(?:relucli|'\.)\[([a-z,]+)\]", "\n".join([README, project, *sources]))
+    assert {"dask", "report", "sklearn"} <= {name for names in named for name in names.split(",")} <= known

@@ -151,10 +151,8 @@ def test_a_span_that_is_given_takes_the_place_of_the_moments(bias):
     y = net(x)
     near = net.weights.T + 0.05 * np.random.default_rng(4).standard_normal((6, 2))
     found = learn(MemoryRows(x, y), LearnOptions(neurons=2, bias=bias), Engine(), span=near)
-    units = found.moments.scaling.inputs
-    scaled = np.ldexp(near, units[:, None])
-    assert missed(scaled.T / np.linalg.norm(scaled, axis=0)[:, None], found.subspace.basis) < 1e-12
-    seen = np.ldexp(x, -units) @ found.subspace.basis
+    assert missed(near.T / np.linalg.norm(near, axis=0)[:, None], found.subspace.basis) < 1e-12
+    seen = x @ found.subspace.basis
     np.testing.assert_allclose(np.cov(seen.T, ddof=0), np.eye(2), atol=1e-9)
     assert (found.subspace.method, found.subspace.significant) == ("given", 2)
     assert "2 directions, as given" in {item.message for item in found.findings}
