@@ -135,7 +135,12 @@ def _kind(file: Any, where: str, entries: dict[str, Entry]) -> tuple[str, Proven
 def _dataset(found: Description, engine: Engine, full: bool, trust: Trust | None) -> None:
     file = shlex.quote(str(found.path))
     labelled = any(entry.name == LABELS for entry in found.datasets)
-    found.next = f"relucli learn {file} -o net.h5" if labelled else f"relucli predict NET.h5 {file}"
+    # Labels from elsewhere have an offset more often than not.
+    planted = found.provenance is not None and found.provenance.command.startswith(
+        ("relucli generate", "relucli.generate")
+    )
+    bias = "" if planted else " --bias"
+    found.next = f"relucli learn {file}{bias} -o net.h5" if labelled else f"relucli predict NET.h5 {file}"
     try:
         with open_dataset(found.path, INPUTS, LABELS if labelled else None, trust) as rows:
             statistics = column_statistics(rows, engine, full)
@@ -169,7 +174,7 @@ def _foreign(found: Description, *_: Any) -> None:
     found.labels = list(dict.fromkeys(y.name for _, y in pairs))
     if pairs:
         file, x, y = (shlex.quote(word) for word in (str(found.path), pairs[0][0].name, pairs[0][1].name))
-        found.next = f"relucli learn {file} --inputs {x} --labels {y} -o net.h5"
+        found.next = f"relucli learn {file} --inputs {x} --labels {y} --bias -o net.h5"
 
 
 _DETAILS: dict[str, Callable[[Description, Engine, bool, Trust | None], None]] = {

@@ -37,6 +37,15 @@ def test_a_dataset(cli, pipeline):
     assert (found["trouble"], found["next"]) == (None, "relucli learn data.h5 -o net.h5")
 
 
+def test_labels_from_elsewhere_are_learned_with_biases(cli, folder, foreign):
+    (folder / "a.csv").write_text("u,y\n1,2\n3,4\n")
+    assert cli("import a.csv -o a.h5").status == 0
+    foreign("b.h5", x=np.ones((5, 2)), y=np.ones(5))
+    imported, other = described(cli, "a.h5 b.h5")
+    assert imported["next"] == "relucli learn a.h5 --bias -o net.h5"
+    assert other["next"] == "relucli learn b.h5 --bias -o net.h5"
+
+
 def test_moments_and_a_network(cli, pipeline):
     moments, network = described(cli, "moments.h5 net.h5")
     assert (moments["kind"], moments["samples"], moments["dim"]) == ("moments", 4000, 4)
@@ -71,7 +80,7 @@ def test_a_foreign_file_says_what_could_be_inputs_and_labels(cli, foreign):
     )
     (found,) = described(cli, "a.h5")
     assert (found["kind"], found["inputs"], found["labels"]) == ("hdf5", ["run 1/features"], ["run 1/target"])
-    assert found["next"] == "relucli learn a.h5 --inputs 'run 1/features' --labels 'run 1/target' -o net.h5"
+    assert found["next"] == "relucli learn a.h5 --inputs 'run 1/features' --labels 'run 1/target' --bias -o net.h5"
     assert found["provenance"] is None
 
 
