@@ -37,6 +37,12 @@ class Result:
         return json.loads(line, parse_constant=pytest.fail)
 
 
+@pytest.fixture(autouse=True)
+def _no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The width of somebody's terminal, which processes that share out the tests are told, is not that of a test."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """Runs a command line in this process; a single string is split at spaces."""
