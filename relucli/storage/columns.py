@@ -16,7 +16,16 @@ from relucli.storage.schema import INPUTS, LABELS
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span
 
-__all__ = ["FiniteRows", "block_dtype", "check_columns", "check_finite", "first_unreadable", "read_column", "squares"]
+__all__ = [
+    "FiniteRows",
+    "block_dtype",
+    "check_columns",
+    "check_finite",
+    "first_unreadable",
+    "is_float",
+    "read_column",
+    "squares",
+]
 
 FINGERPRINT_ROWS = 32
 
@@ -102,10 +111,15 @@ def check_columns(prefix: str, names: tuple[str, str], x: Any, y: Any) -> None:
         )
 
 
-def read_column(data: Any, span: Span, into: Floats) -> None:
-    """Read rows of an HDF5 dataset into an array of floats, converting them on the way."""
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether HDF5 reads such numbers into an array of floats as they are, or converts them as NumPy would."""
+    return dtype.kind == "f" and dtype.itemsize in (4, 8)
+
+
+def read_column(data: Any, span: Span, into: Floats, direct: bool) -> None:
+    """Read rows of an HDF5 dataset into an array of floats: directly, if `is_float` of its dtype, or converted."""
     rows = slice(span.start, span.stop)
-    if data.dtype.kind == "f" and data.dtype.itemsize in (4, 8):
+    if direct:
         data.read_direct(into, rows)
     else:
         into[...] = data[rows]

@@ -65,7 +65,7 @@ class StoredRows(FiniteRows):
         self._columns, self._trust = (inputs, labels), trust
         self._reset()
         parts = self._parts = self._open()
-        self._stops = list(accumulate(len(part.x) for part in parts))
+        self._stops = list(accumulate(part.rows for part in parts))
         self.samples, self.dim = self._stops[-1], int(parts[0].x.shape[1])
         self.dtype = np.result_type(*(block_dtype(part.x.dtype) for part in parts))
         stored = (column.size * column.dtype.itemsize for part in parts for column in part.stored)
@@ -115,7 +115,7 @@ class StoredRows(FiniteRows):
         while at < span.stop:
             index = bisect_right(self._stops, at)
             part, stop = parts[index], min(span.stop, self._stops[index])
-            first, here = self._stops[index] - len(part.x), slice(at - span.start, stop - span.start)
+            first, here = self._stops[index] - part.rows, slice(at - span.start, stop - span.start)
             part.read(Span(at - first, stop - first), x[here], y[here])
             at = stop
         return Block(x, y, span.start)

@@ -129,9 +129,9 @@ def reading(where: str, what: str) -> Iterator[None]:
         raise DataError(f"{where}: {printable(what)} cannot be read (damaged file?); copy or make it again") from error
 
 
-def stamp(file: Any) -> tuple[int, int]:
+def stamp(handle: int) -> tuple[int, int]:
     """Size and time of last change of an open file: what differs when something has written to it since."""
-    now = os.fstat(file.id.get_vfd_handle())
+    now = os.fstat(handle)
     return now.st_size, now.st_mtime_ns
 
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from relucli.errors import DataError, printable
 from relucli.storage.atomic import error_code, io_error
-from relucli.storage.columns import check_columns, check_finite, first_unreadable, read_column
+from relucli.storage.columns import check_columns, check_finite, first_unreadable, is_float, read_column
 from relucli.storage.hdf5 import reading, stamp
 from relucli.storage.links import find_dataset
 from relucli.storage.schema import DATASET, is_ours
-from relucli.storage.trust import Trust, check_inflation
+from relucli.storage.trust import Trust, check_inflation, is_compressed
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span
 
@@ -73,7 +73,12 @@ class Part:
         with reading(where, "dtypes"):
             check_columns(f"{where}: ", self._names, self.x, self.y)
         self._files = [file, *(data.file for data in self.stored)]
-        self._stamps = [stamp(of) for of in self._files]
+        # Asked for once: a call of HDF5 waits for the block that another thread is reading.
+        self.rows = int(self.x.shape[0])
+        self._handles = [of.id.get_vfd_handle() for of in self._files]
+        self._stamps = [stamp(handle) for handle in self._handles]
+        self._floats = [is_float(data.dtype) for data in self.stored]
+        self._compressed = [is_compressed(data) for data in self.stored]
         self._inflated: tuple[set[int], set[int]] = (set(), set())
 
     def read(self, span: Span, x: NDArray[Any], y: NDArray[np.float64]) -> None:
@@ -81,10 +86,11 @@ class Part:
         if len(self.stored) < len(self._names):
             y[...] = 0.0
         columns = x, y.reshape(-1, *self.y.shape[1:])
-        for name, data, into, inflated in zip(self._names, self.stored, columns, self._inflated, strict=False):
+        for i, (name, data, into) in enumerate(zip(self._names, self.stored, columns, strict=False)):
             try:
-                check_inflation(data, self.where, printable(name), span, self._trust, inflated)
-                read_column(data, span, into)
+                if self._compressed[i]:
+                    check_inflation(data, self.where, printable(name), span, self._trust, self._inflated[i])
+                read_column(data, span, into, self._floats[i])
             except (OSError, RuntimeError, ValueError) as error:
                 if error_code(error) is not None:
                     raise io_error(error, self.where, writing=False) from error
@@ -99,7 +105,7 @@ class Part:
 
     def _check_unchanged(self) -> None:
         """Refuse to go on with a file that something has written to since it was opened."""
-        if [stamp(of) for of in self._files] != self._stamps:
+        if [stamp(handle) for handle in self._handles] != self._stamps:
             raise DataError(f"{self.where}: changed while it was in use; start again")
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from relucli.errors import DataError
 from relucli.streaming.blocks import Span
 from relucli.streaming.fold import DEFAULT_MEMORY
 
-__all__ = ["Trust", "check_inflation", "check_stored", "check_whole"]
+__all__ = ["Trust", "check_inflation", "check_stored", "check_whole", "is_compressed"]
 
 _COMPRESSORS = {h5z.FILTER_DEFLATE: 1032, h5z.FILTER_LZF: 90}
 """Filters that shrink, and by how much at most."""
@@ -113,6 +113,15 @@ def _pieces(data: Any) -> tuple[int, int]:
     return 1, int(data.id.get_storage_size() >= data.size * data.id.get_type().get_size())
 
 
+def _compressors(data: Any) -> list[int]:
+    return [code for code, _ in _filters(data) if code in _COMPRESSORS]
+
+
+def is_compressed(data: Any) -> bool:
+    """Whether a dataset has chunks that `check_inflation` looks at."""
+    return bool(_compressors(data)) and not data.is_virtual
+
+
 def check_inflation(data: Any, where: str, shown: str, span: Span, trust: Trust, seen: set[int]) -> None:
     """Refuse chunks that inflate past their size, before the library does it.
 
@@ -129,9 +138,9 @@ def check_inflation(data: Any, where: str, shown: str, span: Span, trust: Trust,
     ------
     DataError
     """
-    shrunk = [code for code, _ in _filters(data) if code in _COMPRESSORS]
-    if not shrunk or data.is_virtual:
+    if not is_compressed(data):
         return
+    shrunk = _compressors(data)
     rows, size = data.chunks[0], chunk_bytes(data)
     across = [range(0, n, c) for n, c in zip(data.shape[1:], data.chunks[1:], strict=True)]
     for offset in product(range(span.start - span.start % rows, span.stop, rows), *across):
