@@ -1,4 +1,4 @@
-"""Generating a dataset: synthetic rows, written block by block as they are drawn."""
+"""Generating a dataset: synthetic rows, written stripe by stripe as they are drawn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from relucli.storage.checkpoint import Checkpoint
 from relucli.storage.dataset import DatasetWriter, shard_paths
 from relucli.storage.results import write_network
 from relucli.storage.schema import Provenance
-from relucli.streaming.blocks import Span, block_rows
+from relucli.streaming.blocks import Span, stripe_rows
 from relucli.streaming.fold import Engine
 from relucli.synthesis import Dtype, synthesize
 
@@ -82,7 +82,7 @@ def generate(
     Raises
     ------
     UsageError
-        If an option cannot be meant, or a block does not fit into memory.
+        If an option cannot be meant, or a stripe does not fit into memory.
     OutputError, StorageError
         If a file exists already or cannot be written.
     """
@@ -101,7 +101,7 @@ def generate(
         force=outputs.force,
         checkpoint=checkpoint,
     )
-    blocks = synthesize(
+    stripes = synthesize(
         teacher,
         recipe.samples,
         seed=recipe.seed,
@@ -111,8 +111,8 @@ def generate(
         span=Span(writer.rows, recipe.samples),
     )
     with writer:
-        for block in blocks:
-            writer.append(block.x, block.y)
+        for stripe in stripes:
+            writer.append(stripe.x, stripe.y)
             if engine.progress is not None:
                 engine.progress("generate", writer.rows, recipe.samples)
         if outputs.teacher is not None:  # while the dataset can still be taken back
@@ -121,9 +121,9 @@ def generate(
 
 
 def _fitting_workers(teacher: ReluNetwork, engine: Engine) -> int:
-    """As many as memory allows: together they hold a block each and one more, with its hidden values."""
-    block = 8 * block_rows(teacher.dim) * (2 * teacher.dim + teacher.neurons + 2)
-    if 2 * block > engine.memory:
-        need = -(-2 * block // 2**20)
+    """As many as memory allows: together they hold a stripe each and one more, with its hidden values."""
+    stripe = 8 * stripe_rows(teacher.dim) * (2 * teacher.dim + teacher.neurons + 2)
+    if 2 * stripe > engine.memory:
+        need = -(-2 * stripe // 2**20)
         raise UsageError(f"--memory {engine.memory // 2**20}MiB is too small to draw rows: it takes {need}MiB")
-    return min(engine.workers, engine.memory // block - 1)
+    return min(engine.workers, engine.memory // stripe - 1)

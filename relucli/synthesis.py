@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from relucli.errors import UsageError
 from relucli.network import ReluNetwork
 from relucli.streaming.accumulator import Block
-from relucli.streaming.blocks import Span, block_rows
+from relucli.streaming.blocks import Span, stripe_rows
 from relucli.streaming.executors import Executor, executor_for, one_blas_thread
 
 __all__ = ["FAMILIES", "draw", "plant", "synthesize"]
@@ -22,7 +22,7 @@ Dtype = Literal["float32", "float64"]
 
 FAMILIES = ("random", "positive", "close", "planar", "alternating")
 
-# The purposes that streams are keyed by, with the seed and, for data, the index of the canonical block.
+# The purposes that streams are keyed by, with the seed and, for data, the index of the canonical stripe.
 _TEACHER, _INPUTS, _NOISE = range(3)
 
 
@@ -117,19 +117,19 @@ def _check_seed(seed: int) -> None:
 def draw(
     teacher: ReluNetwork,
     seed: int,
-    block_index: int,
+    stripe_index: int,
     rows: int,
     dim: int,
     noise: float,
     dtype: Dtype,
 ) -> tuple[NDArray[np.floating], NDArray[np.float64]]:
-    """The first ``rows`` rows of a canonical block: x ~ N(0, I), y = teacher(x) + noise N(0, 1).
+    """The first ``rows`` rows of a canonical stripe: x ~ N(0, I), y = teacher(x) + noise N(0, 1).
 
     Parameters
     ----------
     teacher : ReluNetwork
-    seed, block_index : int
-        Inputs and noise have a stream each, keyed by (seed, purpose, block index) through
+    seed, stripe_index : int
+        Inputs and noise have a stream each, keyed by (seed, purpose, stripe index) through
         `numpy.random.SeedSequence`.  Inputs therefore do not depend on the teacher or on the noise.
     rows, dim : int
     noise : float
@@ -137,10 +137,10 @@ def draw(
     dtype : {"float32", "float64"}
         Of x; y is float64, computed from x as stored.
     """
-    x = _stream(seed, _INPUTS, block_index).standard_normal((rows, dim), dtype=dtype)
+    x = _stream(seed, _INPUTS, stripe_index).standard_normal((rows, dim), dtype=dtype)
     y = teacher(x)
     if noise:
-        y += noise * _stream(seed, _NOISE, block_index).standard_normal(rows)
+        y += noise * _stream(seed, _NOISE, stripe_index).standard_normal(rows)
     return x, y
 
 
@@ -154,9 +154,9 @@ def synthesize(
     workers: int = 1,
     span: Span | None = None,
 ) -> Iterator[Block]:
-    """Draw a dataset of ``samples`` rows, a canonical block at a time and in order.
+    """Draw a dataset of ``samples`` rows, a canonical stripe at a time and in order.
 
-    Blocks are computed ahead by ``workers`` threads, which hold at most ``workers + 1`` of them.
+    They are computed ahead by ``workers`` threads, which hold at most ``workers + 1`` of them.
     ``span`` asks for a part of the rows, such as a shard: the same, to the bit, as in the whole dataset.
     A shorter dataset is the beginning of a longer one.
 
@@ -174,15 +174,15 @@ def synthesize(
     _check_seed(seed)
     wanted = Span(0, samples) if span is None else span
     cut = partial(_cut, teacher, wanted, seed, noise, dtype)
-    step = block_rows(teacher.dim)
+    step = stripe_rows(teacher.dim)
     indices = range(wanted.start // step, -(-wanted.stop // step))
     executor = executor_for(workers)
     return _in_order(executor, cut, indices)
 
 
 def _cut(teacher: ReluNetwork, wanted: Span, seed: int, noise: float, dtype: Dtype, index: int) -> Block:
-    """The wanted rows of a canonical block, which is drawn whole: a product's bits depend on its shape."""
-    step = block_rows(teacher.dim)
+    """The wanted rows of a canonical stripe, which is drawn whole: a product's bits depend on its shape."""
+    step = stripe_rows(teacher.dim)
     first = index * step
     x, y = draw(teacher, seed, index, step, teacher.dim, noise, dtype)
     start, stop = max(wanted.start, first), min(wanted.stop, first + step)

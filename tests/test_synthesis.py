@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from relucli.errors import UsageError
 from relucli.network import ReluNetwork
-from relucli.streaming.blocks import Span, block_rows
+from relucli.streaming.blocks import Span, stripe_rows
 from relucli.synthesis import FAMILIES, draw, plant, synthesize
 
 DIM = 2000  # canonical blocks of 256 rows
@@ -137,8 +137,8 @@ class TestDraw:
 
 
 class TestSynthesize:
-    def test_yields_canonical_blocks_in_order(self):
-        rows = block_rows(DIM)
+    def test_yields_canonical_stripes_in_order(self):
+        rows = stripe_rows(DIM)
         blocks = list(synthesize(TEACHER, 3 * rows + 5, seed=1, noise=0.1, workers=2))
         assert [(b.start, len(b.y)) for b in blocks] == [
             (0, rows),

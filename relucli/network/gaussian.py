@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, owens_t
 
-__all__ = ["distances", "relu_gram", "relu_mean", "relu_second_moment"]
+__all__ = ["distances", "normal_cdf", "relu_gram", "relu_mean", "relu_second_moment"]
 
 Floats = NDArray[np.float64]
 
@@ -20,6 +19,13 @@ def distances(u: Floats, v: Floats) -> tuple[Floats, Floats]:
         minus[i] = np.linalg.norm(v - row, axis=1)
         plus[i] = np.linalg.norm(v + row, axis=1)
     return minus, plus
+
+
+def normal_cdf(z: Floats) -> Floats:
+    """Phi(z); SciPy is imported when it is first called, since scoring without a teacher does without."""
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr(z))
 
 
 def _phi(z: Floats) -> Floats:
@@ -37,13 +43,13 @@ def _ratio(x: Floats, y: Floats) -> Floats:
 
 def relu_mean(h: Floats) -> Floats:
     """E relu(z + h) = phi(h) + h Phi(h) for z ~ N(0, 1)."""
-    mean: Floats = _phi(h) + h * ndtr(h)
+    mean: Floats = _phi(h) + h * normal_cdf(h)
     return mean
 
 
 def relu_second_moment(h: Floats) -> Floats:
     """E relu(z + h)^2 = (1 + h^2) Phi(h) + h phi(h) for z ~ N(0, 1)."""
-    second: Floats = np.maximum((1 + h * h) * ndtr(h) + h * _phi(h), 0.0)
+    second: Floats = np.maximum((1 + h * h) * normal_cdf(h) + h * _phi(h), 0.0)
     return second
 
 
@@ -73,6 +79,8 @@ def relu_gram(u: Floats, h: Floats, v: Floats, k: Floats) -> Floats:
     Sources: S. Rosenbaum, J. R. Statist. Soc. B 23 (1961), for the moments; D. B. Owen, Ann. Math. Statist.
     27 (1956), for L; Y. Cho and L. Saul, NeurIPS 2009, section 2.
     """
+    from scipy.special import owens_t
+
     h, k = h[:, None] + 0.0, k[None, :] + 0.0  # no negative zeros: they would turn infinities
     minus, plus = distances(u, v)
     sign = np.where(minus < plus, 1.0, -1.0)
@@ -84,6 +92,6 @@ def relu_gram(u: Floats, h: Floats, v: Floats, k: Floats) -> Floats:
     both = (h == 0) & (k == 0)
     owen = owens_t(h, np.where(both, limit, _ratio(over_k, h * s)))
     owen += owens_t(k, np.where(both, limit, _ratio(over_h, k * s)))
-    L = (ndtr(h) + ndtr(k)) / 2 - owen - ((h < 0) != (k < 0)) / 2
-    J: Floats = (r + h * k) * L + k * _phi(h) * ndtr(p) + h * _phi(k) * ndtr(q) + s * _phi(h) * _phi(p)
+    L = (normal_cdf(h) + normal_cdf(k)) / 2 - owen - ((h < 0) != (k < 0)) / 2
+    J: Floats = (r + h * k) * L + k * _phi(h) * normal_cdf(p) + h * _phi(k) * normal_cdf(q) + s * _phi(h) * _phi(p)
     return J

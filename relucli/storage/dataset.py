@@ -23,7 +23,7 @@ from relucli.storage.schema import INPUTS, LABELS, StrPath
 from relucli.storage.trust import Trust
 from relucli.storage.writer import DatasetWriter, shard_paths
 from relucli.streaming.accumulator import Block
-from relucli.streaming.blocks import Span, block_rows, blocks
+from relucli.streaming.blocks import Span, block_rows, stripe_rows, stripes
 
 if TYPE_CHECKING:
     from relucli.streaming.fold import Rows
@@ -251,17 +251,17 @@ def open_dataset(
 
 
 def pilot(rows: Rows, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """About ``count`` rows: whole canonical blocks, evenly spaced over the dataset, in order.
+    """About ``count`` rows: whole canonical stripes, evenly spaced over the dataset, in order.
 
     Returns
     -------
     x : ndarray, shape (m, d), float64
     y : ndarray, shape (m,), float64
-        With m >= min(count, rows.samples), and less than a block more.
+        With m >= min(count, rows.samples), and less than a stripe more.
     """
-    spans = blocks(Span(0, rows.samples), rows.dim)
-    wanted = min(len(spans), max(1, -(-count // block_rows(rows.dim))))
-    # Rounding down, the last block, which may be short, is taken only if all are.
+    spans = stripes(rows.samples, rows.dim)
+    wanted = min(len(spans), max(1, -(-count // stripe_rows(rows.dim))))
+    # Rounding down, the last stripe, which may be short, is taken only if all are.
     chosen = [spans[i * len(spans) // wanted] for i in range(wanted)]
     stops = list(accumulate(span.rows for span in chosen))
     x, y = np.empty((stops[-1], rows.dim)), np.empty(stops[-1])

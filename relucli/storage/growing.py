@@ -14,13 +14,13 @@ from relucli.storage.hdf5 import create_file
 from relucli.storage.names import write_names
 from relucli.storage.schema import DATASET, INPUTS, LABELS, Provenance, StrPath
 from relucli.storage.writer import create_column
-from relucli.streaming.blocks import block_rows
+from relucli.streaming.blocks import stripe_rows
 
 __all__ = ["GrowingDataset", "growing_dataset"]
 
 
 class GrowingDataset:
-    """Takes rows a few at a time, and writes them in whole canonical blocks.
+    """Takes rows a few at a time, and writes them in whole canonical stripes.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class GrowingDataset:
     def __init__(self, file: Any, dim: int, dtype: DTypeLike, labelled: bool) -> None:
         self.rows = 0
         self._file = file
-        size = block_rows(dim)
+        size = stripe_rows(dim)
         self._waiting: dict[str, NDArray[Any]] = {INPUTS: np.empty((size, dim), dtype)}
         if labelled:
             self._waiting[LABELS] = np.empty(size)

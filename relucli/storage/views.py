@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from relucli.storage.columns import squares
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.accumulator import Block
-from relucli.streaming.blocks import Span, block_rows
+from relucli.streaming.blocks import Span, stripe_rows
 
 if TYPE_CHECKING:
     from relucli.streaming.fold import Rows
@@ -126,10 +126,10 @@ class RelabelledRows:
 
 
 class _Runs:
-    """The last run of rows in each period of ``every`` runs, or the others; a run is a canonical block."""
+    """The last run of rows in each period of ``every`` runs, or the others; a run is a canonical stripe."""
 
     def __init__(self, rows: Rows, every: int, last: bool) -> None:
-        self.rows, run = rows, block_rows(rows.dim)
+        self.rows, run = rows, stripe_rows(rows.dim)
         self.period = run * every
         self.width, self.first = (run, self.period - run) if last else (self.period - run, 0)
         whole, rest = divmod(rows.samples, self.period)
@@ -163,7 +163,7 @@ class _Runs:
 
 
 def part(rows: Rows, every: int, last: bool) -> Rows | None:
-    """The last of every so many rows, or the others, if there are any; on disk, canonical blocks in place of rows."""
+    """The last of every so many rows, or the others, if there are any; on disk, canonical stripes in place of rows."""
     if not isinstance(rows, MemoryRows):
         runs = _Runs(rows, every, last)
         return runs if runs.samples else None

@@ -18,7 +18,7 @@ from relucli.storage.checkpoint import Checkpoint
 from relucli.storage.hdf5 import close_written, commit, new_file, open_again
 from relucli.storage.schema import DATASET, INPUTS, LABELS, Provenance, StrPath, chunk_rows
 from relucli.storage.snapshot import put_back, snapshot
-from relucli.streaming.blocks import Span, block_rows, group_rows
+from relucli.streaming.blocks import Span, group_rows, stripe_rows
 
 __all__ = ["DatasetWriter", "create_column", "shard_paths", "shard_spans"]
 
@@ -38,7 +38,7 @@ def shard_paths(path: StrPath, shards: int) -> list[Path]:
 def shard_spans(samples: int, dim: int, shards: int) -> list[Span]:
     """Rows of each shard, as even as whole canonical groups allow: moments of such shards merge to the bit.
 
-    Where there are fewer groups than shards, rows are cut at blocks, and where those are too few, at any row.
+    Where there are fewer groups than shards, rows are cut at stripes, and where those are too few, at any row.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def shard_spans(samples: int, dim: int, shards: int) -> list[Span]:
     """
     if not 1 <= shards <= samples:
         raise UsageError(f"--shards {shards} does not suit {samples} rows; pass a number from 1 to {samples}")
-    unit = next(u for u in (group_rows(dim), block_rows(dim), 1) if -(-samples // u) >= shards)
+    unit = next(u for u in (group_rows(dim), stripe_rows(dim), 1) if -(-samples // u) >= shards)
     units = -(-samples // unit)
     cuts = [min(samples, units * i // shards * unit) for i in range(shards + 1)]
     return [Span(start, stop) for start, stop in pairwise(cuts)]

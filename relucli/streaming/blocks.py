@@ -1,20 +1,21 @@
 """The canonical partition of rows: a pure function of the row count and the dimension.
 
 Sums of floating-point numbers depend on their order.  Every pass therefore cuts the rows in the same way,
-whatever the memory bound, the worker count or the files that hold them: into *blocks*, which are read and
-processed at once, and *groups* of a few blocks, which are the unit of work of an executor.
+whatever the memory bound, the worker count or the files that hold them: into *stripes*, which are drawn from one
+random stream, and dealt out where rows are split; *blocks* of stripes, which are read and processed at once; and
+*groups* of blocks, which are the unit of work of an executor.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["BLOCKS_PER_GROUP", "Span", "block_rows", "blocks", "group_rows", "groups"]
+__all__ = ["Span", "block_rows", "blocks", "group_rows", "groups", "stripe_rows", "stripes"]
 
-BLOCK_BYTES = 4 * 2**20
-BLOCKS_PER_GROUP = 4
+STRIPE_BYTES = 4 * 2**20
+BLOCK_BYTES = 16 * 2**20
+FEWEST_ROWS, MOST_ROWS = 64, 16384
 ROWS_PER_COLUMN = 16
-MOST_ROWS_TO_OUTWEIGH = 16384
 
 
 class Span(NamedTuple):
@@ -29,25 +30,42 @@ class Span(NamedTuple):
         return self.stop - self.start
 
 
+def stripe_rows(dim: int) -> int:
+    """Rows in a canonical stripe: the power of two whose float64 rows fill at most 4 MiB, within [64, 16384]."""
+    return _fitting(STRIPE_BYTES, dim)
+
+
 def block_rows(dim: int) -> int:
-    """Rows in a canonical block: the power of two whose float64 rows fill at most 4 MiB, within [64, 16384]."""
-    fit = max(1, BLOCK_BYTES // (8 * dim))
-    return int(min(16384, max(64, 2 ** (fit.bit_length() - 1))))
+    """Rows in a canonical block: the power of two whose float64 rows fill at most 16 MiB, within [64, 16384].
+
+    Large, though it does not stay in the cache: threads wait for each other between the steps of a block.
+    """
+    return _fitting(BLOCK_BYTES, dim)
 
 
 def group_rows(dim: int) -> int:
-    """Rows in a canonical group: at least four blocks, and enough rows to outweigh d x d sums, up to d = 1024.
+    """Rows in a canonical group: at least a block, and enough rows to outweigh d x d sums, up to d = 1024.
 
     Wider data seldom have such sums, and are cut into more groups so that several workers share them evenly.
     """
-    rows = BLOCKS_PER_GROUP * block_rows(dim)
-    while rows < min(ROWS_PER_COLUMN * dim, MOST_ROWS_TO_OUTWEIGH):
+    rows = block_rows(dim)
+    while rows < min(ROWS_PER_COLUMN * dim, MOST_ROWS):
         rows *= 2
     return rows
 
 
+def _fitting(size: int, dim: int) -> int:
+    fit = max(1, size // (8 * dim))
+    return int(min(MOST_ROWS, max(FEWEST_ROWS, 2 ** (fit.bit_length() - 1))))
+
+
 def _cut(span: Span, step: int) -> list[Span]:
     return [Span(i, min(i + step, span.stop)) for i in range(span.start, span.stop, step)]
+
+
+def stripes(rows: int, dim: int) -> list[Span]:
+    """Cut a number of rows into canonical stripes, in order."""
+    return _cut(Span(0, rows), stripe_rows(dim))
 
 
 def blocks(span: Span, dim: int) -> list[Span]:

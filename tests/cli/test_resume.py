@@ -31,6 +31,7 @@ def eager(monkeypatch):
     """Checkpoints after every group, of which there are many."""
     monkeypatch.setattr(checkpoint, "INTERVAL", 0.0)
     monkeypatch.setattr(checkpoint, "SHARE", 1e9)
+    monkeypatch.setattr(blocks, "STRIPE_BYTES", 64 * 8 * 4)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 64 * 8 * 4)
 
 
@@ -270,7 +271,7 @@ def test_without_resume_a_command_starts_afresh_and_says_what_it_could_have_done
     assert result.stderr == (
         "note: .out.h5.relucli-checkpoint is of a run that was interrupted; --resume would go on from there\n"
     )
-    assert interrupted[0] == 16
+    assert interrupted[0] == 63
     assert not FOLDER.exists()
 
 

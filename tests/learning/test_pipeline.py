@@ -151,6 +151,7 @@ def test_errors_cover_the_truth():
 
 @pytest.mark.parametrize("noise", [0.0, 0.2])
 def test_results_are_the_same_to_the_bit_for_any_workers_and_memory(monkeypatch, noise):
+    monkeypatch.setattr(partition, "STRIPE_BYTES", 256 * 8 * 6)
     monkeypatch.setattr(partition, "BLOCK_BYTES", 256 * 8 * 6)
     _, rows = planted("random", 6, 2, 3500, noise, seed=6)
     runs = [learn(rows, LearnOptions(2, seed=3), Engine(w, m * 2**20)) for w, m in ((1, 512), (2, 512), (3, 64))]

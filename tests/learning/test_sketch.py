@@ -31,6 +31,7 @@ def correlated(d, seed=9):
 
 @pytest.mark.parametrize(("second", "root"), [("columns", None), ("whole", None), ("whole", correlated(80))])
 def test_products_are_those_of_the_matrices(second, root, monkeypatch):
+    monkeypatch.setattr(partition, "STRIPE_BYTES", 2**16)
     monkeypatch.setattr(partition, "BLOCK_BYTES", 2**16)
     _, rows = planted(80, 2, 3000, 0, root)
     moments = taken(rows, second)

@@ -159,6 +159,7 @@ def test_columns_and_rows_in_another_order(columns, seed):
 @pytest.mark.parametrize("rows", [64, 256, 1024])
 def test_blocks_of_another_size_change_rounding_alone(monkeypatch, rows):
     x, y, _ = data(True)
+    monkeypatch.setattr(partition, "STRIPE_BYTES", rows * 8 * DIM)
     monkeypatch.setattr(partition, "BLOCK_BYTES", rows * 8 * DIM)
     found = learned(x, y, True)
     assert_close(found.network, reference(True).network, 1e-6)
@@ -167,6 +168,7 @@ def test_blocks_of_another_size_change_rounding_alone(monkeypatch, rows):
 @pytest.mark.parametrize("workers", [2, 3, 5])
 def test_workers_change_no_bit(monkeypatch, workers):
     x, y, _ = data(True)
+    monkeypatch.setattr(partition, "STRIPE_BYTES", 64 * 8 * DIM)
     monkeypatch.setattr(partition, "BLOCK_BYTES", 64 * 8 * DIM)
     one, many = (learn(MemoryRows(x, y), LearnOptions(2, bias=True), Engine(w)) for w in (1, workers))
     for name, part in vectors(one.network).items():

@@ -18,6 +18,7 @@ D, K, N, NOISE = 60, 3, 30_000, 0.3
 def wide(monkeypatch):
     monkeypatch.setattr(sketch, "WIDE", 20)
     monkeypatch.setattr(pipeline, "PILOT_BYTES", 0)
+    monkeypatch.setattr(partition, "STRIPE_BYTES", 2**17)
     monkeypatch.setattr(partition, "BLOCK_BYTES", 2**17)
 
 

@@ -90,6 +90,7 @@ def test_first_moment_is_the_closed_form_within_its_error_bar(seed, bias_sd):
 
 
 def test_the_pilot_may_be_a_small_part_of_the_rows(monkeypatch):
+    monkeypatch.setattr(partition, "STRIPE_BYTES", 64 * 8 * 2)
     monkeypatch.setattr(partition, "BLOCK_BYTES", 64 * 8 * 2)
     monkeypatch.setattr("relucli.moments.setup.PILOT_ROWS", 128)
     rng = np.random.default_rng(2)

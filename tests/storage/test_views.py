@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from relucli.storage.dataset import MemoryRows
 from relucli.storage.views import RelabelledRows, ShiftedRows, part
 from relucli.streaming.accumulator import Block
-from relucli.streaming.blocks import Span, block_rows
+from relucli.streaming.blocks import Span, stripe_rows
 
 
 class Elsewhere:
@@ -28,7 +28,7 @@ class Elsewhere:
 
 @given(samples=st.integers(1, 2000), every=st.integers(2, 5), cuts=st.data())
 def test_parts_share_out_the_rows(samples, every, cuts):
-    rows, run = Elsewhere(samples), block_rows(Elsewhere.dim)
+    rows, run = Elsewhere(samples), stripe_rows(Elsewhere.dim)
     assert run == 64
     seen = []
     for last in (False, True):
@@ -48,7 +48,7 @@ def test_parts_share_out_the_rows(samples, every, cuts):
     np.testing.assert_array_equal(np.sort(np.concatenate(seen)), np.arange(samples))
 
 
-def test_a_canonical_block_of_a_part_is_read_at_once():
+def test_a_canonical_stripe_of_a_part_is_read_at_once():
     rows = Elsewhere(64 * 20)
     view = part(rows, 4, True)
     assert view.samples == 64 * 5

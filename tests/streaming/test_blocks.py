@@ -1,30 +1,48 @@
 from itertools import pairwise
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relucli.streaming.blocks import Span, block_rows, blocks, group_rows, groups
+from relucli.streaming.blocks import Span, block_rows, blocks, group_rows, groups, stripe_rows, stripes
 
 dims = st.integers(1, 200_000)
 rows = st.integers(0, 300_000)
 
 
-@given(dims)
-def test_block_is_the_largest_power_of_two_within_4_mib_and_its_limits(dim):
-    step = block_rows(dim)
+@pytest.mark.parametrize(("size", "unit"), [(4, stripe_rows), (16, block_rows)])
+@given(dim=dims)
+def test_stripes_and_blocks_are_the_largest_powers_of_two_within_their_bytes_and_limits(size, unit, dim):
+    step = unit(dim)
     assert step.bit_count() == 1
     assert 64 <= step <= 16384
-    assert step == 64 or step * 8 * dim <= 4 * 2**20
-    assert step == 16384 or 2 * step * 8 * dim > 4 * 2**20
+    assert step == 64 or step * 8 * dim <= size * 2**20
+    assert step == 16384 or 2 * step * 8 * dim > size * 2**20
 
 
-@pytest.mark.parametrize(("dim", "step"), [(1, 16384), (32, 16384), (33, 8192), (100, 4096), (8192, 64), (10**6, 64)])
-def test_block_rows_are_pinned(dim, step):
-    assert block_rows(dim) == step
-    outweigh = min(16 * dim, 16384)
-    assert group_rows(dim) == 4 * step * max(1, 2 ** int(np.ceil(np.log2(outweigh / (4 * step)))))
+@pytest.mark.parametrize(
+    ("dim", "stripe", "block", "group"),
+    [
+        (1, 16384, 16384, 16384),
+        (32, 16384, 16384, 16384),
+        (33, 8192, 16384, 16384),
+        (100, 4096, 16384, 16384),
+        (200, 2048, 8192, 8192),
+        (1000, 512, 2048, 16384),
+        (8192, 64, 256, 16384),
+        (10**6, 64, 64, 16384),
+    ],
+)
+def test_the_partition_is_pinned(dim, stripe, block, group):
+    assert (stripe_rows(dim), block_rows(dim), group_rows(dim)) == (stripe, block, group)
+
+
+@given(rows, dims)
+def test_stripes_cover_all_rows_and_share_the_edges_of_blocks(n, dim):
+    edges = [0, *(s.stop for s in stripes(n, dim))]
+    assert [s.start for s in stripes(n, dim)] == edges[:-1]
+    assert edges[-1] == n
+    assert {s.stop for s in blocks(Span(0, n), dim)} <= set(edges)
 
 
 @given(rows, dims)

@@ -24,7 +24,7 @@ from relucli.streaming.blocks import group_rows, groups
 from relucli.streaming.executors import SerialExecutor, ThreadExecutor
 from relucli.streaming.fold import Engine
 
-DIM, SAMPLES = 7, 400_000  # seven groups, the last of which is short
+DIM, SAMPLES = 7, 110_000  # seven groups, the last of which is short
 LEARN = "learn data.h5 -k 2 --seed 1"
 MOMENTS = "moments data.h5 --orders 1,2 --contractions 1"
 
@@ -164,13 +164,13 @@ class TestErrors:
     def test_of_data_arrive_as_they_are_and_are_not_tried_again(self, data, cluster, capsys):
         shutil.copy("data.h5", "bad.h5")
         with h5py.File("bad.h5", "r+") as file:
-            file["x"][350_000, 3] = np.nan
+            file["x"][100_000, 3] = np.nan
         message = complaint(capsys, "moments bad.h5 -o a.h5 --contractions 0", 65)
-        assert message == "bad.h5: x row 350000 column 3 is nan; drop the row or correct it"
+        assert message == "bad.h5: x row 100000 column 3 is nan; drop the row or correct it"
         with cluster.order("note"):
             line = f"moments bad.h5 -o a.h5 --contractions 0 --scheduler {cluster.address}"
             assert complaint(capsys, line, 65) == message
-            assert sum(row <= 350_000 < row + 16384 for _, row in cluster.readings()) == 1
+            assert sum(row <= 100_000 < row + 16384 for _, row in cluster.readings()) == 1
 
     def test_of_input_are_tried_again(self, data, cluster, executor):
         with open_dataset("data.h5") as rows, cluster.order("fail once"):

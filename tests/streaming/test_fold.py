@@ -66,7 +66,9 @@ class Broken(Gram):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Blocks of 64 rows and groups of 256, so that few rows make many."""
+    monkeypatch.setattr(partition, "STRIPE_BYTES", 64 * 8 * DIM)
     monkeypatch.setattr(partition, "BLOCK_BYTES", 64 * 8 * DIM)
+    monkeypatch.setattr(partition, "ROWS_PER_COLUMN", 256 // DIM)
 
 
 @pytest.fixture

@@ -73,7 +73,9 @@ class Stored(MemoryRows):
 @pytest.fixture
 def rows(monkeypatch):
     """Rows of so many groups, of 256 rows but for the last."""
+    monkeypatch.setattr(partition, "STRIPE_BYTES", 64 * 8 * DIM)
     monkeypatch.setattr(partition, "BLOCK_BYTES", 64 * 8 * DIM)
+    monkeypatch.setattr(partition, "ROWS_PER_COLUMN", 256 // DIM)
     rng = np.random.default_rng(1)
 
     def make(groups):

@@ -38,7 +38,9 @@ class Trial(Squares):
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Blocks of 64 rows and groups of 256."""
+    monkeypatch.setattr(partition, "STRIPE_BYTES", 64 * 8 * DIM)
     monkeypatch.setattr(partition, "BLOCK_BYTES", 64 * 8 * DIM)
+    monkeypatch.setattr(partition, "ROWS_PER_COLUMN", 256 // DIM)
 
 
 def ones(rows):

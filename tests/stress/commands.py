@@ -27,7 +27,7 @@ def _eagerly() -> None:
     from relucli.storage import checkpoint
     from relucli.streaming import blocks
 
-    blocks.BLOCK_BYTES = 2**14
+    blocks.STRIPE_BYTES = blocks.BLOCK_BYTES = 2**14
     checkpoint.INTERVAL, checkpoint.SHARE = 0.0, float("inf")
 
 
