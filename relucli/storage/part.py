@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from relucli.errors import DataError, printable
 from relucli.storage.atomic import error_code, io_error
+from relucli.storage.chunks import PlainRows
 from relucli.storage.columns import check_columns, check_finite, first_unreadable, is_float, read_column
 from relucli.storage.hdf5 import reading, stamp
 from relucli.storage.links import find_dataset
@@ -78,6 +79,10 @@ class Part:
         self._handles = [of.id.get_vfd_handle() for of in self._files]
         self._stamps = [stamp(handle) for handle in self._handles]
         self._floats = [is_float(data.dtype) for data in self.stored]
+        with reading(where, "properties"):
+            self._plain = [
+                PlainRows.of(data, handle) for data, handle in zip(self.stored, self._handles[1:], strict=True)
+            ]
         self._compressed = [is_compressed(data) for data in self.stored]
         self._inflated: tuple[set[int], set[int]] = (set(), set())
 
@@ -87,7 +92,10 @@ class Part:
             y[...] = 0.0
         columns = x, y.reshape(-1, *self.y.shape[1:])
         for i, (name, data, into) in enumerate(zip(self._names, self.stored, columns, strict=False)):
+            plain = self._plain[i]
             try:
+                if plain is not None and plain.read(span, into):
+                    continue
                 if self._compressed[i]:
                     check_inflation(data, self.where, printable(name), span, self._trust, self._inflated[i])
                 read_column(data, span, into, self._floats[i])

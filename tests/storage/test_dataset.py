@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import subprocess
@@ -238,11 +239,20 @@ def test_a_flipped_bit_is_noticed(folder, provenance, sample, flip, name, chunk,
     refused("a.h5", DataError, message)
 
 
-def test_a_failing_disk_is_not_taken_for_bad_data(foreign, monkeypatch):
-    def fail(*_):
-        raise OSError("Can't read data (file read failed: errno = 5, error message = 'Input/output error')")
+HDF5_SAYS = "Can't read data (file read failed: errno = 5, error message = 'Input/output error')"
 
-    monkeypatch.setattr("relucli.storage.part.read_column", fail)
+
+@pytest.mark.parametrize(
+    ("reader", "error"),
+    [("relucli.storage.part.read_column", OSError(HDF5_SAYS)), ("os.preadv", OSError(errno.EIO, "Input/output error"))],
+)
+def test_a_failing_disk_is_not_taken_for_bad_data(foreign, monkeypatch, reader, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(reader, fail)
+    if reader != "os.preadv":
+        monkeypatch.setattr("relucli.storage.part.PlainRows.of", lambda *_: None)
     refused(foreign("a.h5", x=X, y=Y), StorageError, "a.h5: input/output error; check the disk")
 
 
