@@ -18,7 +18,7 @@ NOISE   ?= 0.1
 SEED    ?= 1
 
 .DELETE_ON_ERROR:
-.PHONY: demo test wheel lint stress bench bench-recovery bench-peers bench-scale samples uses clean help
+.PHONY: demo test wheel lint stress stress-estimator bench bench-recovery bench-peers bench-scale samples uses clean help
 
 help:            ## list the targets
 	@sed -n 's/^\([a-z-]*\): *.*## /\1: /p' $(MAKEFILE_LIST)
@@ -57,8 +57,10 @@ lint: $(VENV)/ready-to-test  ## check style and types
 	$(BIN)/mypy
 
 stress: $(VENV)/ready-to-test  ## kill, race, fill and forge: within 15 minutes, one table
-	$(BIN)/python -m pytest tests/stress/estimator_checks.py
 	$(BIN)/python tests/stress/run.py
+
+stress-estimator: $(VENV)/ready-to-test  ## the checks of scikit-learn, with eight more sets of parameters: ten minutes
+	$(BIN)/python -m pytest -n auto tests/stress/estimator_checks.py
 
 bench: bench-recovery bench-peers bench-scale  ## measure all that the README tabulates: under an hour
 

@@ -15,11 +15,15 @@ from pathlib import Path
 
 __all__ = ["start", "stop", "text"]
 
-_MODULES = ["cli.app", "cli.generate", "cli.moments", "cli.learn", "cli.evaluate", "generation", "scoring"]
-_MODULES += ["learning.pipeline", "storage.results", "cli.render"]
+_COMMANDS = ["generate", "moments", "learn", "evaluate", "import_", "predict", "merge", "export", "report", "plot"]
+_MODULES = [*(f"cli.{name}" for name in _COMMANDS), "cli.app", "cli.help", "cli.render", "generation", "scoring"]
+_MODULES += ["learning.pipeline", "storage.results", "storage.predictions", "prediction", "moments.merge"]
+_MODULES += ["interchange.importing", "interchange.csv", "interchange.export", "report.page", "report.figures"]
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["commands", *(f"relucli.{name}" for name in _MODULES)])
+_forks.set_forkserver_preload(
+    ["commands", *(f"relucli.{name}" for name in _MODULES), "pyarrow.csv", "matplotlib.backends.backend_agg"]
+)
 
 
 def _eagerly() -> None:

@@ -271,6 +271,8 @@ def serve(kind: str, count: int) -> None:
         assert app.run(line.split()) == 0, line
     with h5py.File("data.h5") as file, h5py.File("foreign.h5", "w") as foreign:
         foreign["x"], foreign["y"] = file["x"][()], file["y"][()]
+    shutil.copy(FILES[kind], "bad.h5")
+    assert app.run(COMMANDS[kind].split()) == 0  # what it imports and prepares, it need not again
     assert attempt(kind, SOUND) == 0, Path("stderr").read_text()
     right = answer()
     gc.freeze()

@@ -30,6 +30,22 @@ COMMANDS = {
     "learn": "learn data.h5 -o out.h5 -k 2 --quiet",
     "evaluate": "evaluate net.h5 data.h5 --json",
 }
+PREPARED = (
+    "moments data.h5 -o first.h5 --quiet",
+    "generate more.h5 --samples 4000 --teacher net.h5 --noise 0.1 --seed 5 --quiet",
+    "moments more.h5 -o second.h5 --like first.h5 --quiet",
+    "predict net.h5 data.h5 -o table.csv --hidden --quiet",
+)
+OTHERS = {
+    "generate --shards": "generate out.h5 --samples 20000 --dim 20 --neurons 3 --seed 4 --shards 3 --quiet",
+    "import": "import table.csv -o out.h5 --quiet",
+    "merge": "merge first.h5 second.h5 -o out.h5 --quiet",
+    "predict": "predict net.h5 data.h5 -o out.h5 --hidden --quiet",
+    "predict to CSV": "predict net.h5 data.h5 -o out.csv --quiet",
+    "export": "export net.h5 -o out.json --quiet",
+    "report": "report net.h5 --data data.h5 -o out.html --quiet",
+    "plot": "plot net.h5 residuals --data data.h5 -o out.png --quiet",
+}
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
@@ -43,11 +59,14 @@ class Case:
     line : str
     eager : bool
         Whether small blocks make many groups, with a checkpoint after each.
+    prepared : tuple of str
+        Commands that make what the command needs beside a dataset and a network.
     """
 
     folder: Path
     line: str
     eager: bool = False
+    prepared: tuple[str, ...] = ()
     inputs: dict[str, bytes] = field(default_factory=dict)
     whole: dict[str, bytes] = field(default_factory=dict)
     said: str = ""
@@ -55,7 +74,8 @@ class Case:
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
-        assert self.run(DATA) == 0, text(self.log)
+        for line in (DATA, *self.prepared):
+            assert self.run(line) == 0, text(self.log)
         self.inputs = self.files()
         taken = []
         for _ in range(3):
@@ -134,8 +154,9 @@ class Case:
 
 def killed(command: str, tries: int, folder: Path) -> Iterator[str | None]:
     """kill -9 where there is an older output, and where there is none; then the command runs again."""
-    line, rng, hit = COMMANDS[command], random.Random(1), 0
-    cases = [Case(folder / "absent", line), Case(folder / "old", line + ("" if command == "evaluate" else " --force"))]
+    line, rng, hit = (COMMANDS | OTHERS)[command], random.Random(1), 0
+    forced, prepared = line + ("" if command == "evaluate" else " --force"), PREPARED if command in OTHERS else ()
+    cases = [Case(folder / "absent", line, prepared=prepared), Case(folder / "old", forced, prepared=prepared)]
     for turn in range(tries):
         case = cases[turn % 2]
         old = dict.fromkeys(case.whole, b"old") if turn % 2 else {}
@@ -200,6 +221,7 @@ RESUME_SHARES = {"generate": 2, "learn": 2}
 
 TRIALS = [
     *(Trial(f"kill -9 amid {name}", partial(killed, name), 200, SHARES.get(name, 0)) for name in COMMANDS),
+    *(Trial(f"kill -9 amid {name}", partial(killed, name), 50) for name in OTHERS),
     Trial("SIGINT and SIGTERM amid all four", signalled, tries=200, share=4),
     *(
         Trial(f"{name}: kill -9, then --resume", partial(resumed, name), 100, RESUME_SHARES.get(name, 0))
