@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.errors import DataError
 from relucli.network import ReluNetwork
 from relucli.storage.atomic import atomic_output
+from relucli.storage.columns import check_takes
 from relucli.storage.predictions import HIDDEN, PREDICTION, create_predictions
 from relucli.storage.schema import Provenance
 from relucli.streaming.accumulator import Block, Gathered
@@ -63,8 +63,7 @@ def predict(network: ReluNetwork, rows: Rows, engine: Engine, hidden: bool = Fal
     DataError
         If the network takes inputs of another dimension than the rows have, or a prediction overflows.
     """
-    if network.dim != rows.dim:
-        raise DataError(f"the network takes {network.dim} inputs, but the data have {rows.dim}")
+    check_takes(network, rows)
     group = min(group_rows(rows.dim), rows.samples)
     empty = _Predictions(network, network.neurons if hidden else 0, group)
     return (part.values for part in engine.stream(empty, rows, "predict"))

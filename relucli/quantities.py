@@ -10,7 +10,7 @@ from typing import Any
 
 from relucli.errors import UsageError
 
-__all__ = ["duration", "number", "parse_count", "parse_memory", "plain", "rough_count", "size", "with_error"]
+__all__ = ["counted", "duration", "number", "parse_count", "parse_memory", "plain", "rough_count", "size", "with_error"]
 
 _LARGEST = 2**62
 _SIZE = re.compile(r"([0-9_]*\.?[0-9]+(?:e\+?[0-9]{1,3})?) ?(?:([kmgt]?)(i?b|)|b)", re.IGNORECASE)
@@ -51,6 +51,12 @@ def parse_count(text: str, option: str) -> int:
     if count < 1:
         raise UsageError(f"{option} must be at least 1, not {text}")
     return int(count)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things: 1 pass, 2 passes, 30,000 inputs."""
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{ending}"
 
 
 def number(value: float | None) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from relucli.errors import DataError
 from relucli.network import ReluNetwork
+from relucli.storage.columns import check_takes
 from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.blocks import Span, block_rows
 from relucli.streaming.fold import Engine, Rows
@@ -134,8 +135,7 @@ def score(network: ReluNetwork, rows: Rows, engine: Engine) -> Score:
     DataError
         If the network takes inputs of another dimension than the rows have, or squared errors are out of range.
     """
-    if network.dim != rows.dim:
-        raise DataError(f"the network takes {network.dim} inputs, but the data have {rows.dim}")
+    check_takes(network, rows)
     found = engine.fold(scorer(network, rows), rows, "score").result()
     if not (math.isfinite(found.mse) and (found.mse >= TINY or found.mae == 0)):
         raise DataError(f"errors are of size {found.rmse:.1g}, whose squares are out of range; rescale y")

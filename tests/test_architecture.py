@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "quantities": {"errors"},
     "network": {"errors", "quantities"},
     "streaming": {"errors"},
-    "storage": {"errors", "network", "streaming"},
+    "storage": {"errors", "quantities", "network", "streaming"},
     "synthesis": {"errors", "network", "streaming"},
     "prediction": {"errors", "network", "streaming", "storage"},
     "scoring": {"errors", "network", "streaming", "storage"},
@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "interchange": {"errors", "extras", "network", "streaming", "storage"},
     "moments": {"errors", "streaming", "storage"},
     "learning": {"errors", "quantities", "network", "streaming", "storage", "moments"},
-    "report": {"errors", "extras", "network", "streaming", "storage", "scoring", "moments", "learning"},
+    "report": {"errors", "extras", "quantities", "network", "streaming", "storage", "scoring", "moments", "learning"},
 }
 MAY_IMPORT["api"] = {*MAY_IMPORT}
 MAY_IMPORT["estimator"] = {*MAY_IMPORT}

@@ -50,11 +50,15 @@ def test_a_network_shows_its_neurons():
 
 def test_biases_are_left_out_where_there_are_none_and_errors_shown_where_they_are_known():
     network = ReluNetwork(NETWORK.weights, NETWORK.coefficients)
-    errors = {"weight_errors": np.array([1e-3, np.nan]), "coefficient_errors": np.array([0.01, np.nan])}
+    errors = {
+        "weight_errors": np.array([5e-4, np.nan]),
+        "weight_within": np.array([1e-3, np.nan]),
+        "coefficient_errors": np.array([0.01, np.nan]),
+    }
     table = {column.heading: column.cells for column in neuron_columns(network, errors)}
-    assert list(table) == ["neuron", "coefficient", "direction within", "largest weights"]
+    assert list(table) == ["neuron", "coefficient", "direction (95%)", "largest weights"]
     assert table["coefficient"] == ["2.000 +- 0.010", "-0.5"]
-    assert table["direction within"] == ["1.0 millirad", "-"]
+    assert table["direction (95%)"] == ["1.0 mrad", "-"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_what_was_learned_shows_errors_models_and_findings_also_from_its_file(tm
     file = read_network(tmp_path / "net.h5")
     text = repr(found).splitlines()
     assert text[0] == "Learned(2 neurons of 5 inputs)"
-    assert text[1].split()[:4] == ["neuron", "coefficient", "direction", "within"]
+    assert text[1].split()[:4] == ["neuron", "coefficient", "direction", "(95%)"]
     assert all("+-" in line for line in text[2:4])
     assert text[4] == f"fit: r2 {found.r2:.6f}, residual standard deviation {found.noise_std:.5g}, 3,000 rows"
     assert text[5].startswith("held-out mean squared error by neurons: ")

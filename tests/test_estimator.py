@@ -190,7 +190,7 @@ def test_batches_must_be_alike():
             3,
             X[:12],
             X[:12] @ np.arange(5.0) + 3,
-            "12 rows cannot determine 3 neurons in 5 dimensions, which have 15 parameters; it takes more than 15 rows, "
+            "12 rows cannot determine 3 neurons in 5 dimensions (15 parameters); it takes more than 15 rows, "
             "or a smaller n_neurons",
             "a linear function",
         ),

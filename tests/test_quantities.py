@@ -7,7 +7,17 @@ import numpy as np
 import pytest
 
 from relucli.errors import UsageError
-from relucli.quantities import duration, number, parse_count, parse_memory, plain, rough_count, size, with_error
+from relucli.quantities import (
+    counted,
+    duration,
+    number,
+    parse_count,
+    parse_memory,
+    plain,
+    rough_count,
+    size,
+    with_error,
+)
 
 
 @pytest.mark.parametrize("text", ["1000000", "1e6", "1_000_000", "1E+6", "10e5", " 1000000"])
@@ -100,3 +110,11 @@ def test_numbers_for_people():
 def test_large_numbers_for_people():
     values = (0.4, 950.0, 1234.0, 56_789.0, 1.25e6, 3e10)
     assert [rough_count(v) for v in values] == ["0", "950", "1.2k", "57k", "1.2M", "30G"]
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "words"),
+    [(0, "neuron", "0 neurons"), (1, "neuron", "1 neuron"), (2, "pass", "2 passes"), (30_000, "row", "30,000 rows")],
+)
+def test_things_are_counted(count, noun, words):
+    assert counted(count, noun) == words

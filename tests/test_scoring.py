@@ -132,7 +132,7 @@ class TestScore:
         assert scored(network, x, y) == scored(network, x.astype(np.float64), y)
 
     def test_other_dimensions_are_refused(self):
-        with pytest.raises(DataError, match="the network takes 1 inputs, but the data have 2"):
+        with pytest.raises(DataError, match="the network takes 1 input, but the data have 2"):
             scored(LINE, np.zeros((3, 2)), np.zeros(3))
 
 

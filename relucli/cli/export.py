@@ -10,7 +10,7 @@ import typer
 
 from relucli.cli import options
 from relucli.cli.options import Force, Json, Quiet
-from relucli.cli.render import View, facts, size
+from relucli.cli.render import View, counted, facts, size
 from relucli.errors import about
 
 Network = Annotated[Path, typer.Argument(metavar="NET.h5", help="The network to export.")]
@@ -64,5 +64,5 @@ def export(
         "bytes": output.stat().st_size,
         "seconds": perf_counter() - start,
     }
-    shape = f"{file.network.neurons} neurons of {file.network.dim} inputs, {dtype}"
+    shape = f"{counted(file.network.neurons, 'neuron')} of {counted(file.network.dim, 'input')}, {dtype}"
     view.summary(values, lambda: [facts(network=shape, written=f"{output}, {size(output.stat().st_size)}")])

@@ -10,7 +10,7 @@ import typer
 
 from relucli.cli import options
 from relucli.cli.options import Force, Json, Memory, Quiet, Resume, Scheduler, Seed, Workers
-from relucli.cli.render import View, duration, facts, number, size
+from relucli.cli.render import View, counted, duration, facts, number, size
 from relucli.errors import UsageError
 from relucli.quantities import parse_count
 
@@ -149,8 +149,8 @@ def _drawn(values: dict[str, Any]) -> Any:
     more = f" ... {printable(paths[-1])}" if len(paths) > 1 else ""
     return facts(
         data=f"{printable(paths[0])}{more}",
-        rows=f"{values['samples']:,} of {values['dim']} inputs ({values['dtype']})",
-        network=f"{values['neurons']} neurons, label noise {number(values['noise'])}",
-        size=f"{size(values['bytes'])} in {len(paths)} file{'s' if len(paths) > 1 else ''}",
+        rows=f"{values['samples']:,} of {counted(values['dim'], 'input')} ({values['dtype']})",
+        network=f"{counted(values['neurons'], 'neuron')}, label noise {number(values['noise'])}",
+        size=f"{size(values['bytes'])} in {counted(len(paths), 'file')}",
         time=duration(values["seconds"]),
     )

@@ -10,7 +10,7 @@ import typer
 
 from relucli.cli import options
 from relucli.cli.options import Force, Json, Output, Quiet
-from relucli.cli.render import View, duration, facts, size
+from relucli.cli.render import View, counted, duration, facts, size
 from relucli.errors import UsageError, printable
 
 Tables = Annotated[
@@ -97,7 +97,7 @@ def import_(
     }
     dropped = f", {found.dropped:,} dropped" if found.dropped else ""
     lines = {
-        "rows": f"{found.samples:,} of {found.dim} inputs, {found.dtype}{dropped}",
+        "rows": f"{found.samples:,} of {counted(found.dim, 'input')}, {found.dtype}{dropped}",
         "label": "none" if no_label else printable(found.label or "y"),
         "written": f"{printable(output)}, {size(values['bytes'])} in {duration(values['seconds'])}",
     }

@@ -11,7 +11,7 @@ import typer
 
 from relucli.cli import options
 from relucli.cli.options import AllowExternal, Json, Memory, Quiet, Workers
-from relucli.cli.render import View, columns, facts, neurons_table, number, size
+from relucli.cli.render import View, columns, counted, facts, neurons_table, number, size
 from relucli.errors import printable
 
 if TYPE_CHECKING:
@@ -117,22 +117,27 @@ def _facts(found: Description) -> dict[str, str]:
         made = found.provenance
         lines["made_by"] = f"{printable(made.command)} (seed {made.seed}, version {printable(made.version)})"
     if found.samples is not None:
-        lines["rows"] = f"{found.samples:,}" + (f" of {found.dim} inputs" if found.dim else "")
+        lines["rows"] = f"{found.samples:,}" + (f" of {counted(found.dim, 'input')}" if found.dim else "")
     if found.label:
         lines["label"] = printable(found.label)
     if found.moments is not None:
         settings = found.moments.settings
         orders = ", ".join(map(str, settings.orders))
-        lines["moments"] = f"orders {orders} along {settings.contractions} directions; {settings.slices} slices"
+        lines["moments"] = (
+            f"orders {orders} along {counted(settings.contractions, 'direction')}; {counted(settings.slices, 'slice')}"
+        )
         lines["inputs"] = "as from N(0, I)" if found.moments.standard else "not N(0, I): they will be whitened"
         mean, sd = found.moments.label_mean, found.moments.label_variance**0.5
         lines["labels"] = "mean {}, sd {}".format(*(number(found.moments.scaling.label(v)) for v in (mean, sd)))
     if found.network is not None:
         network, saw = found.network.network, found.network.diagnostics
+        shape = f"{counted(network.neurons, 'neuron')} of {counted(network.dim, 'input')}"
         plane = ", and a linear part" if network.linear.any() else ""
-        lines["network"] = f"{network.neurons} neurons of {network.dim} inputs{plane}; offset {number(network.offset)}"
+        lines["network"] = f"{shape}{plane}; offset {number(network.offset)}"
         if {"samples", "r2", "noise_std"} <= saw.keys():
-            lines["fit"] = f"r2 {saw['r2']:.6f}, residual sd {number(saw['noise_std'])}, {saw['samples']:,} rows"
+            lines["fit"] = (
+                f"r2 {saw['r2']:.6f}, residual sd {number(saw['noise_std'])}, {counted(saw['samples'], 'row')}"
+            )
     if found.kind == "hdf5":
         lines["could_be"] = (
             f"inputs: {', '.join(map(printable, found.inputs))}; labels: {', '.join(map(printable, found.labels))}"

@@ -25,7 +25,7 @@ from relucli.cli.options import (
     Seed,
     Workers,
 )
-from relucli.cli.render import View, columns, duration, facts, neurons_table, number, with_error
+from relucli.cli.render import View, columns, counted, duration, facts, neurons_table, number, with_error
 from relucli.errors import about
 
 if TYPE_CHECKING:
@@ -109,7 +109,9 @@ def learn(
                 record.write(output, found, Provenance(options.command_line(context), seed), force)
     values = record.values(found)
     if count is not None and found.network.neurons < count:
-        view.note(f"{found.network.neurons} neurons and their linear part explain the labels as well as {count} would")
+        view.note(
+            f"{counted(found.network.neurons, 'neuron')} and a linear part explain the labels as well as {count} would"
+        )
     values |= {"bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
     view.summary(values, lambda: _drawn(found, values))
 
@@ -126,12 +128,12 @@ def _drawn(found: Learned, values: dict[str, Any]) -> Iterator[Any]:
     yield _path(found)
     linear = ", and a linear part" if values["linear_part"] else ""
     yield facts(
-        network=f"{values['neurons']} neurons of {values['dim']} inputs{linear}",
+        network=f"{counted(values['neurons'], 'neuron')} of {counted(values['dim'], 'input')}{linear}",
         fit=f"r2 {values['r2']:.6f}, residual standard deviation {number(values['noise_std'])}"
         + (" (exact to rounding)" if values["exact"] else ""),
-        span=f"{values['subspace_dim']} dimensions, {values['significant_dims']} above noise",
+        span=f"{counted(values['subspace_dim'], 'dimension')}, {values['significant_dims']} above noise",
         rows=f"{values['samples']:,}",
-        time=f"{duration(values['seconds'])}, {values['passes']} passes over all rows",
+        time=f"{duration(values['seconds'])}, {counted(values['passes'], 'pass')} over all rows",
     )
     yield _findings(found)
 

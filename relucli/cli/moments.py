@@ -24,7 +24,7 @@ from relucli.cli.options import (
     Seed,
     Workers,
 )
-from relucli.cli.render import View, duration, facts, number, size
+from relucli.cli.render import View, counted, duration, facts, number, size
 from relucli.errors import UsageError, about
 
 if TYPE_CHECKING:
@@ -139,12 +139,12 @@ def described(found: Moments) -> dict[str, Any]:
 
 def drawn(values: dict[str, Any]) -> Any:
     """What people are told of moments."""
-    kinds = [f"orders {', '.join(map(str, values['orders']))} along {values['contractions']} directions"]
+    kinds = [f"orders {', '.join(map(str, values['orders']))} along {counted(values['contractions'], 'direction')}"]
     kinds = kinds if values["contractions"] else []
     kinds += [f"{values['slices']} slices"] if values["slices"] else []
     read = {"read": f"{size(values['bytes_read'])} in {duration(values['seconds'])}"} if "bytes_read" in values else {}
     return facts(
-        rows=f"{values['samples']:,} of {values['dim']} inputs",
+        rows=f"{values['samples']:,} of {counted(values['dim'], 'input')}",
         inputs="as from N(0, I)" if values["standard_inputs"] else "not N(0, I): they will be whitened",
         labels=f"mean {number(values['label_mean'])}, standard deviation {number(values['label_std'])}",
         moments="; ".join(kinds) or "means and covariance only",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from relucli.quantities import duration, number, plain, rough_count, size, with_error
+from relucli.quantities import counted, duration, number, plain, rough_count, size, with_error
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "View",
     "columns",
+    "counted",
     "duration",
     "facts",
     "neurons_table",
@@ -38,11 +39,12 @@ __all__ = [
 
 FILE_WIDTH = 120
 WIDEST = 10_000
-WIDTH_WITH_BAR = 90
+WIDTH_WITHOUT_BAR = 56
+SHORTEST_BAR = 10
 LEVELS = "▁▂▃▄▅▆▇█"
 PADDING = 3
 SPARKS = range(8, 33)
-"""Characters that a sparkline may have; with less room there is none, unless there are fewer weights."""
+"""Characters that a sparkline may have, unless there are fewer weights."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,11 @@ class _Passes:
 
 
 def _bar(console: Console) -> Bar:
-    """Name, bar, share done, rows per second and time left; the bar goes first where there is no room for all."""
+    """Name, bar, share done, rows per second and time left; the bar is shorter, or gone, where there is less room."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    bar = [BarColumn()] if console.width >= WIDTH_WITH_BAR else []
+    room = min(40, console.width - WIDTH_WITHOUT_BAR)
+    bar = [BarColumn(bar_width=room)] if room >= SHORTEST_BAR else []
     return Progress(
         TextColumn("{task.description}", markup=False),
         *bar,
@@ -177,7 +180,9 @@ def columns(title: str, *headings: str) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    named = any(heading.strip("<") for heading in headings)
+    frame = box.SIMPLE_HEAD if named else None
+    table = Table(title=title, title_justify="left", title_style="bold", box=frame, pad_edge=False, show_header=named)
     for heading in headings:
         text = heading.startswith("<")
         table.add_column(heading.lstrip("<"), justify="left" if text else "right", no_wrap=not text, overflow="fold")
@@ -187,26 +192,36 @@ def columns(title: str, *headings: str) -> Table:
 def neurons_table(network: ReluNetwork, errors: Mapping[str, Any]) -> Table:
     """The neurons of a network, with what is known of their errors (as in a network file).
 
-    Where the terminal has room for it and the characters, a sparkline shows the weights of each.
+    Where there are the characters, a sparkline shows the weights of each: in a column of its own or, in a narrow
+    terminal, under the largest weight.
     """
     console = _console(stderr=False)
-    table = _neurons(network, errors, 0)
-    room = console.width - console.measure(table).maximum - PADDING
-    characters = min(network.dim, SPARKS[-1], room)
-    if characters < min(network.dim, SPARKS[0]) or not console.encoding.startswith("utf"):
-        return table
-    return _neurons(network, errors, characters)
+    if not console.encoding.startswith("utf"):
+        return _neurons(network, errors, 2)
+
+    def sparks(characters: int) -> list[str]:
+        return [sparkline(weights.tolist(), min(network.dim, characters)) for weights in network.weights]
+
+    for written in (2, 1):
+        room = console.width - console.measure(_neurons(network, errors, written)).maximum - PADDING
+        if room >= min(network.dim, SPARKS[0]):
+            return _neurons(network, errors, written, beside=sparks(min(SPARKS[-1], room)))
+    return _neurons(network, errors, 1, below=sparks(SPARKS[0]))
 
 
-def _neurons(network: ReluNetwork, errors: Mapping[str, Any], characters: int) -> Table:
+def _neurons(
+    network: ReluNetwork, errors: Mapping[str, Any], written: int, beside: Sequence[str] = (), below: Sequence[str] = ()
+) -> Table:
     from relucli.network.display import neuron_columns
 
-    found = neuron_columns(network, errors)
+    found = neuron_columns(network, errors, written)
     headings = ["<" * column.words + column.heading for column in found]
-    cells = [column.cells for column in found]
-    if characters:
+    cells: list[Sequence[str]] = [column.cells for column in found]
+    if beside:
         headings.append("<weights")
-        cells.append([sparkline(weights.tolist(), characters) for weights in network.weights])
+        cells.append(beside)
+    if below:
+        cells[-1] = ["\n".join(pair) for pair in zip(cells[-1], below, strict=True)]
     table = columns("Neurons", *headings)
     for row in zip(*cells, strict=True):
         table.add_row(*row)

@@ -60,7 +60,7 @@ class Description:
     dim, samples : int, optional
         Inputs, and rows, of a dataset or of what moments were taken from.
     columns, label : list of str and str, optional
-        Names that inputs and label had where the dataset came from.
+        Names that inputs and label had where the dataset, or that of the network, came from.
     statistics, moments, network : optional
         Of a dataset, moments and a network.
     inputs, labels : list of str
@@ -159,6 +159,7 @@ def _moments(found: Description, *_: Any) -> None:
 def _network(found: Description, *_: Any) -> None:
     found.network = read_network(found.path)
     found.dim = found.network.network.dim
+    found.columns = list(found.network.network.columns) or None
     found.next = f"relucli evaluate {shlex.quote(str(found.path))} DATA.h5"
 
 

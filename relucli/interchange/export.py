@@ -35,6 +35,8 @@ class Parts:
     ----------
     arrays : dict of ndarray
         ``weights`` (k, d), ``coefficients`` (k,), ``biases`` (k,), ``linear`` (d,) and ``offset`` ().
+    columns : tuple of str
+        Names of the inputs, or none.
     errors : dict of ndarray
         Standard errors, as in `relucli.storage.results.NetworkFile`.
     provenance : dict
@@ -42,6 +44,7 @@ class Parts:
     """
 
     arrays: dict[str, NDArray[Any]]
+    columns: tuple[str, ...]
     errors: dict[str, NDArray[np.float64]]
     provenance: dict[str, Any]
 
@@ -67,13 +70,14 @@ class Parts:
         provenance: dict[str, Any] = {}
         if made is not None:
             provenance = {"command": made.command, "seed": made.seed, "relucli_version": made.version}
-        return cls(arrays, file.errors, provenance)
+        return cls(arrays, network.columns, file.errors, provenance)
 
 
 def _npz(parts: Parts) -> bytes:
-    """A ZIP archive of arrays, none of them pickled; provenance as strings of no dimension."""
+    """A ZIP archive of arrays, none of them pickled; names as strings, provenance as strings of no dimension."""
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = parts.arrays | parts.errors | parts.provenance
+    names = {"columns": np.array(parts.columns)} if parts.columns else {}
+    arrays: dict[str, Any] = parts.arrays | names | parts.errors | parts.provenance
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
@@ -87,6 +91,7 @@ def _json(parts: Parts) -> bytes:
         "formula": FORMULA,
         "neurons": neurons,
         "dim": dim,
+        "columns": parts.columns or None,
         **{name: array.tolist() for name, array in parts.arrays.items()},
         "errors": {name: _nulls(array) for name, array in parts.errors.items()},
         "provenance": parts.provenance,

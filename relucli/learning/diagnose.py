@@ -17,6 +17,7 @@ from relucli.learning.subspace import Subspace, dependence
 from relucli.learning.uncertainty import StandardErrors
 from relucli.moments.estimate import Moments, estimate_moments
 from relucli.network import ReluNetwork
+from relucli.quantities import counted
 from relucli.storage.views import RelabelledRows, part
 from relucli.streaming.accumulator import Accumulator, Block, Gathered
 from relucli.streaming.fold import Engine, Rows
@@ -152,7 +153,9 @@ def _inputs(rows: Rows, network: ReluNetwork, moments: Moments, engine: Engine) 
 def _span(span: Subspace, network: ReluNetwork) -> Finding:
     """Eigenvalues against those of noise."""
     if span.method == "given":
-        return Finding("span", True, f"{span.significant} directions, as given", {"significant": span.significant})
+        return Finding(
+            "span", True, f"{counted(span.significant, 'direction')}, as given", {"significant": span.significant}
+        )
     shown = ", ".join(f"{value:.3g}" for value in span.eigenvalues[: max(1, span.significant)][:8])
     numbers = {
         "eigenvalues": span.eigenvalues[: span.significant + 3],
@@ -163,7 +166,7 @@ def _span(span: Subspace, network: ReluNetwork) -> Finding:
         text = f"no direction stands out: largest eigenvalue {shown}, noise reaches {span.null:.3g}"
         return Finding("span", False, text, numbers)
     noise = f"noise reaches {span.null:.3g}"
-    text = f"{span.significant} eigenvalues above noise: {shown}; {noise}" if span.significant else noise
+    text = f"{counted(span.significant, 'eigenvalue')} above noise: {shown}; {noise}" if span.significant else noise
     return Finding("span", True, text, numbers)
 
 

@@ -29,7 +29,8 @@ from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
 from relucli.moments.scaling import Scaling
 from relucli.network import ReluNetwork
 from relucli.network.display import Column, as_html, as_text, neuron_columns, summary
-from relucli.quantities import number, with_error
+from relucli.quantities import counted, number, with_error
+from relucli.storage.columns import FiniteRows
 from relucli.storage.dataset import MemoryRows, pilot
 from relucli.storage.views import ShiftedRows, part
 from relucli.streaming.executors import one_blas_thread
@@ -98,8 +99,9 @@ class Learned:
     def _shown(self) -> tuple[list[Column], list[str]]:
         """The table of neurons, and the lines that follow it."""
         considered = [f"{m.neurons}: {with_error(m.validation_mse, m.validation_se)}" for m in self.path if m.polished]
+        rows = counted(self.samples, "row")
         return neuron_columns(self.network, self.errors.by_name()), [
-            f"fit: r2 {self.r2:.6f}, residual standard deviation {number(self.noise_std)}, {self.samples:,} rows",
+            f"fit: r2 {self.r2:.6f}, residual standard deviation {number(self.noise_std)}, {rows}",
             f"held-out mean squared error by neurons: {', '.join(considered)}",
             *(f"{'ok' if item.ok else '!!'} {item.stage}: {item.message}" for item in self.findings),
         ]
@@ -112,8 +114,9 @@ def _check_rows(rows: Rows, options: LearnOptions) -> None:
         most = (rows.samples - 1) // p
         hint = f"or -k {most} at most" if most else "or fewer columns"
         raise UnsupportedError(
-            f"{rows.samples} rows cannot determine {k} neurons in {rows.dim} dimensions, "
-            f"which have {k * p} parameters; it takes more than {k * p} rows, {hint}"
+            f"{counted(rows.samples, 'row')} cannot determine {counted(k, 'neuron')} in "
+            f"{counted(rows.dim, 'dimension')} ({counted(k * p, 'parameter')}); "
+            f"it takes more than {counted(k * p, 'row')}, {hint}"
         )
 
 
@@ -225,15 +228,18 @@ def learn(
     Returns
     -------
     Learned
+        Its network has the names of the inputs, where the rows know them.
 
     Raises
     ------
     DataError
         If the rows cannot be used or, an UnsupportedError, cannot support the answer.
     """
+    columns = rows.columns if isinstance(rows, FiniteRows) else ()
     # Threads of BLAS make products of small matrices slower, and their bits depend on the machine.
     with one_blas_thread():
-        return _learn(rows, options, engine, moments, span)
+        found = _learn(rows, options, engine, moments, span)
+    return replace(found, network=replace(found.network, columns=columns))
 
 
 def _learn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,7 @@ def in_file_units(
     errors = standard_errors(moved, _stretched(covariance, factors, student), bias, center)
     slope, offset = scaling.labels - least, scaling.labels
     with np.errstate(over="ignore"):
-        parts = {
+        parts: dict[str, Any] = {
             "coefficients": np.ldexp(network.coefficients, slope),
             "biases": np.ldexp(network.biases, least),
             "linear": np.ldexp(network.linear, slope),

@@ -175,11 +175,9 @@ def _directions(network: ReluNetwork) -> Floats:
 
 
 def angle_words(radians: float) -> str:
-    """An angle for people: "same to 1e-9 rad", "0.3 millirad", "2.1 degrees"."""
+    """An angle for people: "same to 1e-9 rad", "0.0120 mrad", "0.3 mrad", "2.1 degrees"."""
     if radians <= 1e-6:
         return f"same to 1e{math.ceil(math.log10(max(radians, 1e-15)))} rad"
-    if radians < 1e-4:
-        return f"{1e6 * radians:.1f} microrad"
     if radians < math.radians(1.0):
-        return f"{1e3 * radians:.1f} millirad"
+        return f"{1e3 * radians:.{1 if radians >= 1e-4 else 4}f} mrad"
     return f"{math.degrees(radians):.1f} degrees"

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from relucli.errors import printable
 from relucli.network.comparison import angle_words
-from relucli.quantities import number, with_error
+from relucli.quantities import counted, number, with_error
 
 if TYPE_CHECKING:
     from relucli.network.relu import ReluNetwork
 
-__all__ = ["Column", "as_html", "as_text", "neuron_columns", "summary"]
+__all__ = ["Column", "as_html", "as_text", "input_name", "largest_weights", "neuron_columns", "summary"]
 
 LARGEST_WEIGHTS = 2
 SHOWN = 20
+LONGEST_NAME = 24
 _LINE = "1px solid rgba(127,127,127,.5)"  # seen on light and on dark pages; all other colours are the page's
 
 
@@ -38,17 +40,22 @@ class Column:
     words: bool = False
 
 
-def neuron_columns(network: ReluNetwork, errors: Mapping[str, Any] | None = None) -> list[Column]:
+def neuron_columns(
+    network: ReluNetwork, errors: Mapping[str, Any] | None = None, largest: int = LARGEST_WEIGHTS
+) -> list[Column]:
     """The neurons of a network, a row for each.
 
     Parameters
     ----------
     network : ReluNetwork
     errors : mapping, optional
-        Standard errors, by the names that they have in a network file.
+        Standard errors, by the names that they have in a network file; of directions, the angle that 95 % of estimates
+        stay within.
+    largest : int
+        Weights to write out of each neuron, the largest first.
     """
     known, unknown = errors or {}, [math.nan] * network.neurons
-    angles = known.get("weight_errors", unknown)
+    angles = known.get("weight_within", unknown)
 
     def valued(name: str, values: Iterable[float], error: str) -> Column:
         pairs = zip(values, known.get(error, unknown), strict=True)
@@ -60,16 +67,29 @@ def neuron_columns(network: ReluNetwork, errors: Mapping[str, Any] | None = None
         table += [valued("bias", network.biases, "bias_errors")]
     if any(map(math.isfinite, angles)):
         within = [angle_words(float(angle)) if math.isfinite(angle) else "-" for angle in angles]
-        table += [Column("direction within", within, words=True)]
-    largest = [abs(w).argsort(kind="stable")[::-1][:LARGEST_WEIGHTS] for w in network.weights]
-    shown = ["  ".join(f"{w[j]:+.3f} x{j}" for j in top) for w, top in zip(network.weights, largest, strict=True)]
+        table += [Column("direction (95%)", within, words=True)]
+    shown = ["  ".join(largest_weights(network, i, largest)) for i in range(network.neurons)]
     return [*table, Column("largest weights", shown, words=True)]
+
+
+def input_name(network: ReluNetwork, j: int) -> str:
+    """What an input is called, on one line and not too long: its name where that is known, else its number."""
+    if not network.columns:
+        return f"x{j}"
+    name = printable(network.columns[j]) or f"x{j}"
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 3] + "..."
+
+
+def largest_weights(network: ReluNetwork, neuron: int, count: int) -> list[str]:
+    """The largest weights of a neuron, with the names of their inputs: ``+0.800 x3``."""
+    weights = network.weights[neuron]
+    top = abs(weights).argsort(kind="stable")[::-1][:count]
+    return [f"{weights[j]:+.3f} {input_name(network, int(j))}" for j in top]
 
 
 def summary(network: ReluNetwork) -> str:
     """What a network is, in a line: ``3 neurons of 30 inputs, offset 0.5``."""
-    neurons = f"{network.neurons} neuron{'' if network.neurons == 1 else 's'}"
-    parts = [f"{neurons} of {network.dim} input{'' if network.dim == 1 else 's'}"]
+    parts = [f"{counted(network.neurons, 'neuron')} of {counted(network.dim, 'input')}"]
     parts += [f"a linear part of length {number(math.hypot(*network.linear))}"] if network.linear.any() else []
     parts += [f"offset {number(network.offset)}"] if network.offset else []
     return ", ".join(parts)

@@ -36,6 +36,8 @@ class ReluNetwork:
     linear : ndarray, shape (d,)
         Zero by default.
     offset : float
+    columns : tuple of str
+        Names of the inputs, (d,), or none if they have none.
 
     Raises
     ------
@@ -48,6 +50,7 @@ class ReluNetwork:
     biases: Floats = None  # type: ignore[assignment]  # zeros, once the shape is known
     linear: Floats = None  # type: ignore[assignment]
     offset: float = 0.0
+    columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         weights = np.array(self.weights, dtype=np.float64)
@@ -61,6 +64,9 @@ class ReluNetwork:
             if array.shape != (size,):
                 raise ValueError(f"{name} must have shape ({size},), not {array.shape}")
             self._freeze(name, array)
+        object.__setattr__(self, "columns", tuple(self.columns))
+        if self.columns and len(self.columns) != dim:
+            raise ValueError(f"there are {len(self.columns)} columns for {dim} inputs")
         object.__setattr__(self, "offset", float(self.offset))
         if not math.isfinite(self.offset):
             raise ValueError("offset is not finite")

@@ -93,7 +93,7 @@ FIGURES = {
         "Each row is a neuron of unit length, each bar the weight of an input. Blue is positive, orange negative.",
         "a network with neurons",
         lambda m: m.network.neurons > 0,
-        lambda m: _rows(len(panels.shown(m)), 1, 0.72, 0.55),
+        lambda m: _rows(len(panels.shown(m)), 1, 0.72, 1.7 if m.network.columns else 0.55),
         panels.neurons,
     ),
     "angles": Figure(
@@ -111,7 +111,7 @@ FIGURES = {
         "noise.",
         "--data DATA.h5",
         lambda m: m.rows is not None,
-        lambda m: 3.7,
+        lambda m: 3.4,
         panels.predicted,
     ),
     "residuals": Figure(

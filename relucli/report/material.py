@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.errors import DataError, printable
+from relucli.errors import DataError, about, printable
 from relucli.learning.subspace import Method, Subspace, estimate_subspace
 from relucli.moments.files import load_moments
 from relucli.network import Match, ReluNetwork, match, population_error
 from relucli.report.survey import Survey, survey
 from relucli.storage.atomic import io_error
+from relucli.storage.columns import check_takes
 from relucli.storage.dataset import open_dataset
 from relucli.storage.hdf5 import read_provenance
 from relucli.storage.results import NetworkFile, read_network
@@ -149,6 +150,8 @@ def gather(sources: Sources, engine: Engine) -> Material:
     if sources.data:
         with open_dataset(sources.data, sources.inputs, sources.labels, sources.trust) as stored:
             _check_dim(sources.data[0], stored.dim, network)
+            with about(*sources.data):
+                check_takes(network, stored)
             rows = survey(network, directions, stored, engine)
     return Material(
         name=printable(sources.network.name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = ["page", "write_page"]
 DARK = {"ink": "#e3e7ec", "quiet": "#8b95a1", "main": "#56b4e9", "warm": "#f0883e", "cool": "#3fc495"}
 GROUND = {"light": ("#ffffff", "#f3f5f7"), "dark": ("#14171b", "#1e2329")}
 MOST_ROWS = 40
+_OPTION = re.compile(r"--\w+(?: \w+\.\w+)?")
 
 STYLE = """
 * { box-sizing: border-box; }
@@ -39,10 +41,20 @@ table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tab
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--panel); }
 th { color: var(--quiet); font-weight: 500; }
 th, td { white-space: nowrap; }
-td.long { white-space: normal; min-width: 5.5rem; }
+td.long { white-space: normal; min-width: 8rem; }
+code { white-space: nowrap; }
 .bad { color: var(--warm); font-weight: 600; }
 pre { background: var(--panel); padding: .6rem .8rem; border-radius: .4rem; font-size: .8rem; white-space: pre-wrap; }
-@media (max-width: 30rem) { table { font-size: .8rem; } th, td { padding-right: .5rem; } }
+@media screen and (max-width: 36rem) {
+  table { font-size: .8rem; }
+  th, td { padding-right: .5rem; }
+  .folded, .folded thead, .folded tbody { display: block; }
+  .folded tr { display: grid; grid-template-columns: 1.5rem repeat(var(--columns), minmax(0, 1fr));
+    border-bottom: 1px solid var(--panel); }
+  .folded th, .folded td { border: none; white-space: normal; }
+  .folded td.long { grid-column: 2 / -1; padding-top: 0; }
+  .folded th:last-child { display: none; }
+}
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; background: none; }
   figure, tr, pre { break-inside: avoid; }
@@ -89,7 +101,7 @@ def page(material: Material, command: str) -> str:
             block = f'<figure id="figure-{key}">{drawing}<figcaption>{caption}</figcaption></figure>'
             parts.append(_section(figure.title, block + _beside(key, material)))
         else:
-            missing.append(f"{figure.title}: needs {figure.needs}")
+            missing.append(f"{figure.title.rstrip('?')}: needs {figure.needs}")
     parts.append(_section("What each stage saw", _findings(material)))
     parts.append(_section("Files and the commands that made them", _made(material, command)))
     if missing:
@@ -125,7 +137,8 @@ def _paragraphs(sentences: Iterable[str]) -> str:
 
 
 def _items(lines: Iterable[str]) -> str:
-    return "<ul>" + "".join(_tag("li", line) for line in lines) + "</ul>"
+    """A list, in which options stay on one line."""
+    return "<ul>" + "".join(_OPTION.sub(r"<code>\g<0></code>", _tag("li", line)) for line in lines) + "</ul>"
 
 
 def _tag(tag: str, text: str, kind: str = "") -> str:
@@ -133,14 +146,21 @@ def _tag(tag: str, text: str, kind: str = "") -> str:
     return f'<{tag} class="{kind}">{escape(text)}</{tag}>' if kind else f"<{tag}>{escape(text)}</{tag}>"
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]], marked: Collection[int] = ()) -> str:
-    """A table of text, whose last column may wrap; the cells before it stand out in the rows that are marked."""
+def _table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], marked: Collection[int] = (), folded: bool = False
+) -> str:
+    """A table of text, whose last column may wrap; the cells before it stand out in the rows that are marked.
+
+    With ``folded``, the last column goes below the others on a phone.
+    """
     head = "".join(_tag("th", heading) for heading in headings)
     lines = []
     for i, row in enumerate(rows):
         cells = [_tag("td", cell, "bad" if i in marked else "") for cell in row[:-1]]
         lines.append(f"<tr>{''.join(cells)}{_tag('td', row[-1], 'long')}</tr>")
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    kind = f' class="folded" style="--columns: {len(headings) - 2}"' if folded else ""
+    table = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return f'<div class="wide">{table}</div>'
 
 
 def _beside(key: str, material: Material) -> str:
@@ -176,10 +196,10 @@ def _neurons(material: Material) -> str:
         row = [str(i), said(float(network.coefficients[i]), float(coefficient[i]))]
         row += [said(float(network.biases[i]), float(bias[i]))] if biased else []
         row += [angle_words(float(within[i])) if np.isfinite(within[i]) else "unknown"]
-        rows.append([*row, signed(network.weights[i], 3)])
-    headings = ["#", "coefficient", *(["bias"] if biased else []), "within", "largest weights"]
+        rows.append([*row, signed(network, i, 3)])
+    headings = ["#", "coefficient", *(["bias"] if biased else []), "direction (95%)", "largest weights"]
     more = network.neurons - len(rows)
-    return _table(headings, rows) + (_tag("p", f"And {more} more.", "quiet") if more else "")
+    return _table(headings, rows, folded=True) + (_tag("p", f"And {more} more.", "quiet") if more else "")
 
 
 def _findings(material: Material) -> str:

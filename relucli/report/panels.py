@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relucli.extras import extra
+from relucli.network.display import input_name
 from relucli.report.material import Material
 from relucli.report.style import COLOURS, shades
 
@@ -54,12 +55,16 @@ def line_angles(weights: Array) -> Array:
     return found
 
 
-def _logarithmic(axis: Any) -> None:
-    """Powers of ten as plain text; of a short axis also numbers between them."""
+def _logarithmic(axis: Any, most: int = 10) -> None:
+    """Powers of ten as plain text; of a short axis also numbers between them, evenly spaced where it is very short."""
     axis.axes.autoscale_view()
     low, high = axis.get_view_interval()
+    ticker = extra("matplotlib.ticker", "report")
     steps = (1.0,) if high > 30 * low else (1.0, 2.0, 5.0) if high > 5 * low else (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
-    axis.set_major_locator(extra("matplotlib.ticker", "report").LogLocator(subs=steps))
+    axis.set_major_locator(ticker.LogLocator(subs=steps, numticks=most))
+    if high < 2 * low:
+        axis.set_major_locator(ticker.MaxNLocator(most // 2))
+        axis.set_minor_locator(ticker.NullLocator())
     axis.set_major_formatter(lambda value, _: _power(value))
     axis.set_minor_formatter(lambda value, _: "")
 
@@ -130,7 +135,9 @@ def neurons(canvas: Any, material: Material) -> None:
         axes.axhline(0, color=QUIET, linewidth=0.7)
         axes.set_title(_named(network, int(i)), pad=2)
     step = math.ceil(len(inputs) / 12)
-    rows[-1].set_xticks(range(0, len(inputs), step), [str(j) for j in inputs[::step]])
+    names = [input_name(network, int(j)) if network.columns else str(j) for j in inputs[::step]]
+    turned = {"rotation": 90} if network.columns else {}
+    rows[-1].set_xticks(range(0, len(inputs), step), names, **turned)
     which = "input" if len(inputs) == network.dim else f"input (the {len(inputs)} with the largest weights)"
     rows[-1].set_xlabel(which)
     canvas.supylabel("weight", fontsize=9)
@@ -164,7 +171,7 @@ def predicted(canvas: Any, material: Material) -> None:
     edges = rows.label_edges
     image = _density(axes, rows.fit, edges, edges)
     axes.plot(edges[[0, -1]], edges[[0, -1]], "--", color=WARM, linewidth=1)
-    axes.set(xlabel="predicted", ylabel="true label", aspect="equal")
+    axes.set(xlabel="predicted", ylabel="true label", box_aspect=1, xlim=edges[[0, -1]], ylim=edges[[0, -1]])
     _bar(canvas, image, axes)
 
 
@@ -246,7 +253,7 @@ def errors(canvas: Any, material: Material) -> None:
     left.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if np.isfinite(within).any() and (within[np.isfinite(within)] > 0).all():
         right.set_xscale("log")
-        _logarithmic(right.xaxis)
+        _logarithmic(right.xaxis, most=5)
     right.set(xlabel="angle, radians")
     left.invert_yaxis()
 

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from relucli.network import angle_words
+from relucli.network import ReluNetwork, angle_words
+from relucli.network.display import largest_weights
+from relucli.quantities import counted
 from relucli.report.material import Material
 
 __all__ = ["said", "signed", "summary"]
@@ -29,18 +31,18 @@ def summary(material: Material) -> Iterator[str]:
     network, known = material.network, material.file.diagnostics
     linear = ", a linear part" if network.linear.any() else ""
     biases = " with biases" if network.biases.any() else ""
-    plural = "neuron" if network.neurons == 1 else "neurons"
-    yield f"The network has {network.neurons} {plural}{biases}{linear} over {network.dim} inputs."
+    neurons, inputs = counted(network.neurons, "neuron"), counted(network.dim, "input")
+    yield f"The network has {neurons}{biases}{linear} over {inputs}."
     if {"samples", "r2", "noise_std"} <= known.keys():
-        rows, share = f"{float(known['samples']):,.0f}", f"{float(known['r2']):.6f}"
+        rows, share = counted(int(known["samples"]), "row"), f"{float(known['r2']):.6f}"
         exact = ", exact to rounding" if known.get("exact") else ""
         noise = f"residual standard deviation {said(known['noise_std'])}{exact}"
-        yield f"It was learned from {rows} rows: r² {share}, {noise}."
+        yield f"It was learned from {rows}: r² {share}, {noise}."
     if material.rows is not None:
         score = material.rows.score
         share = "" if score.r2 is None else f", r² {said(score.r2, score.r2_se)}"
         rmse = said(score.rmse, score.rmse_se)
-        yield f"On the {score.samples:,} rows given, its root mean squared error is {rmse}{share}."
+        yield f"On the {counted(score.samples, 'row')} given, its root mean squared error is {rmse}{share}."
     if material.population_error is not None:
         yield f"It differs from its teacher by {material.population_error:.2e} of the teacher's variance."
     within = material.file.errors.get("weight_within", np.empty(0))
@@ -60,11 +62,11 @@ def _doubts(material: Material) -> Iterator[str]:
     tested = material.dimension
     if tested:
         found = tested.get("dimension")
-        words = f"{found} dimensions" if found is not None else "more dimensions than were tested"
+        words = counted(found, "dimension") if found is not None else "more dimensions than were tested"
         yield f"Permutation tests give the span {words}."
 
 
-def signed(values: np.ndarray, count: int) -> str:
+def signed(network: ReluNetwork, neuron: int, count: int) -> str:
     """The largest weights of a neuron, and their inputs."""
-    largest = np.argsort(-np.abs(values), kind="stable")[:count]
-    return ", ".join(f"{values[j]:+.3f} x{j}" for j in largest).replace("-", "−")
+    largest = largest_weights(network, neuron, count)
+    return ", ".join("−" + weight[1:] if weight.startswith("-") else weight for weight in largest)

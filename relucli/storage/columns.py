@@ -5,22 +5,29 @@ from __future__ import annotations
 from functools import cached_property
 from hashlib import blake2b
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from relucli.errors import DataError, printable
+from relucli.quantities import counted
 from relucli.storage.fingerprint import join_fingerprints, part_rows
+from relucli.storage.names import differing
 from relucli.storage.schema import INPUTS, LABELS
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span
+
+if TYPE_CHECKING:
+    from relucli.network import ReluNetwork
+    from relucli.streaming.fold import Rows
 
 __all__ = [
     "FiniteRows",
     "block_dtype",
     "check_columns",
     "check_finite",
+    "check_takes",
     "first_unreadable",
     "is_float",
     "read_column",
@@ -37,6 +44,11 @@ class FiniteRows:
 
     samples: int
     dim: int
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the inputs, or none if they have none."""
+        return ()
 
     def _lasting(self, span: Span) -> Block:
         """Read the rows of a span into arrays of their own."""
@@ -135,6 +147,21 @@ def first_unreadable(data: Any, span: Span) -> Span:
         except (OSError, RuntimeError, ValueError):
             return chunk
     return span
+
+
+def check_takes(network: ReluNetwork, rows: Rows) -> None:
+    """Refuse rows that are not of the inputs of a network.
+
+    Raises
+    ------
+    DataError
+        If their number differs or, where both are known, their names do.
+    """
+    if network.dim != rows.dim:
+        raise DataError(f"the network takes {counted(network.dim, 'input')}, but the data have {rows.dim}")
+    columns = rows.columns if isinstance(rows, FiniteRows) else ()
+    if columns and network.columns and (trouble := differing(columns, network.columns, "the network")):
+        raise DataError(f"{trouble}; import the data with the columns that it was learned from")
 
 
 def squares(column: Floats) -> float:

@@ -29,6 +29,7 @@ __all__ = ["Contents", "Writer", "create_contents"]
 DIGESTS = "relucli_sha256"
 LONGEST_JSON = 2**24
 AGAIN = "make the file again"
+NO_TEXT = "does not hold text of fixed length"
 
 SELF_CONTAINED = Trust(remedy="copy it into this file")
 
@@ -168,9 +169,13 @@ class Contents:
             raise DataError(f"{self.where}: {printable(name)}{list(at)} is {array[at]}; {AGAIN}")
         return array
 
+    def texts(self, name: str, shape: Shape) -> list[str]:
+        """Text of fixed length."""
+        return [bytes(text).decode("utf-8", "replace") for text in self._read(name, "S", NO_TEXT, shape)]
+
     def json(self, name: str) -> dict[str, Any]:
         """What was stored as JSON."""
-        text = self._read(name, "S", "does not hold text of fixed length", (1,))
+        text = self._read(name, "S", NO_TEXT, (1,))
         with reading(self.where, name):
             if text.nbytes > LONGEST_JSON:
                 raise ValueError(name)

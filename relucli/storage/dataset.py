@@ -18,6 +18,7 @@ from relucli.errors import DataError, InputError, UsageError, printable
 from relucli.storage.checksums import checksums
 from relucli.storage.columns import FiniteRows, block_dtype, check_columns, check_finite
 from relucli.storage.hdf5 import open_file, reading
+from relucli.storage.names import differing, read_names
 from relucli.storage.part import Part
 from relucli.storage.schema import INPUTS, LABELS, StrPath
 from relucli.storage.trust import Trust
@@ -98,6 +99,23 @@ class StoredRows(FiniteRows):
         index = bisect_right(self._stops, row)
         inputs, labels = self._columns
         return f"{self._files[index][1]}: ", (inputs, labels or ""), row - ([0, *self._stops][index])
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the inputs in the first file that has them, or none.
+
+        Raises
+        ------
+        DataError
+            If they cannot be read, or differ between files.
+        """
+        first, known = "", list[str]()
+        for part in self._opened() if self._columns[0] == INPUTS else ():
+            names = read_names(part.x.file, part.where, self.dim)[0] or known
+            first, known = (first, known) if known else (part.where, names)
+            if trouble := differing(names, known, first):
+                raise DataError(f"{part.where}: {trouble}; files of one dataset have the same columns")
+        return tuple(known)
 
     @cached_property
     def checksums(self) -> str:
@@ -184,7 +202,7 @@ class MemoryRows(FiniteRows):
 
     Parameters
     ----------
-    x : array_like, shape (n, d)
+    x : array_like or data frame, shape (n, d)
         Inputs: kept without a copy if float32 or float64, else converted to float64.
     y : array_like, shape (n,) or (n, 1)
         Labels.
@@ -205,6 +223,9 @@ class MemoryRows(FiniteRows):
         self.row_bytes = self.dim * inputs.itemsize + labels.itemsize
         self.x = inputs.astype(self.dtype, copy=False)
         self.y = labels.reshape(-1).astype(np.float64, copy=False)
+        named = list(getattr(x, "columns", ()))  # those of a data frame
+        if len(named) == self.dim and all(isinstance(name, str) for name in named):
+            self.columns = tuple(named)
 
     def block(self, span: Span) -> Block:
         """The rows of a span, as views.

@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from relucli.errors import DataError, printable
 from relucli.storage.hdf5 import reading
@@ -14,7 +15,7 @@ from relucli.storage.links import find_dataset, find_object
 from relucli.storage.schema import COLUMNS, LABEL_NAME, LABELS, attribute
 from relucli.storage.trust import check_whole
 
-__all__ = ["LONGEST", "read_names", "write_names"]
+__all__ = ["LONGEST", "differing", "encoded", "read_names", "write_names"]
 
 LONGEST = 255
 """Bytes of a name."""
@@ -33,18 +34,38 @@ def write_names(file: Any, columns: Sequence[str], label: str | None) -> Any:
     DataError
         If a name is longer than 255 bytes.
     """
-    encoded = [name.encode("utf-8", "backslashreplace") for name in (*columns, label or "")]
-    for name in encoded:
-        if len(name) > LONGEST:
-            shown = printable(name.decode()[:30])
-            raise DataError(f"the name of column {shown}... is longer than {LONGEST} bytes; shorten it")
-    # Of a fixed length, in chunks: strings of variable length have no checksum.
-    width = max(map(len, encoded)) or 1
-    names = np.array(encoded[:-1], h5py.string_dtype("utf-8", width))
-    data = file.create_dataset(COLUMNS, data=names, chunks=True, fletcher32=True, track_times=False)
+    # In chunks, so that they have checksums.
+    data = file.create_dataset(COLUMNS, data=encoded(columns), chunks=True, fletcher32=True, track_times=False)
     if label is not None:
-        file[LABELS].attrs[LABEL_NAME] = label.encode("utf-8", "backslashreplace").decode()
+        file[LABELS].attrs[LABEL_NAME] = bytes(encoded([label])[0]).decode()
     return data
+
+
+def encoded(names: Sequence[str]) -> NDArray[np.bytes_]:
+    """Names as an array of text of a fixed length: strings of variable length have no checksum.
+
+    Raises
+    ------
+    DataError
+        If a name is longer than 255 bytes.
+    """
+    texts = [name.encode("utf-8", "backslashreplace") for name in names]
+    for text in texts:
+        if len(text) > LONGEST:
+            shown = printable(text[:30].decode("utf-8", "ignore"))
+            raise DataError(f"the name of column {shown}... is longer than {LONGEST} bytes; shorten it")
+    width = max(map(len, texts), default=0) or 1
+    return np.array(texts, h5py.string_dtype("utf-8", width))
+
+
+def differing(names: Sequence[str], wanted: Sequence[str], other: str) -> str | None:
+    """How columns differ from those of another table, in words; None if they do not."""
+    pairs = zip(names, wanted, strict=True)
+    first = next((i for i, (name, other) in enumerate(pairs) if name != other), None)
+    if first is None:
+        return None
+    order = ", where the same columns are in another order" if sorted(names) == sorted(wanted) else ""
+    return f"column {first} is {printable(names[first])}, but {printable(wanted[first])} in {other}{order}"
 
 
 def read_names(file: Any, where: str, dim: int) -> tuple[list[str] | None, str | None]:

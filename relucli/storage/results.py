@@ -15,7 +15,8 @@ from relucli.network.display import as_html, as_text, neuron_columns, summary
 from relucli.storage.atomic import atomic_output
 from relucli.storage.contents import Contents, create_contents
 from relucli.storage.hdf5 import open_file, reading
-from relucli.storage.schema import MOMENTS, NETWORK, Provenance, StrPath
+from relucli.storage.names import encoded
+from relucli.storage.schema import COLUMNS, MOMENTS, NETWORK, Provenance, StrPath
 
 __all__ = ["MomentsFile", "NetworkFile", "read_moments", "read_network", "write_moments", "write_network"]
 
@@ -128,6 +129,8 @@ def write_network(
         for name in ("weights", "coefficients", "biases", "linear"):
             file.array(name, getattr(network, name))
         file.attribute("offset", network.offset)
+        if network.columns:
+            file.array(COLUMNS, encoded(network.columns))
         for name, array in known.items():
             file.array(name, array)
         file.group("path")
@@ -154,7 +157,7 @@ def read_network(path: StrPath) -> NetworkFile:
         weights = file.array("weights", (None, None))
         neurons, dim = weights.shape
         shapes = {"coefficients": (neurons,), "biases": (neurons,), "linear": (dim,)}
-        parts = {
+        parts: dict[str, Any] = {
             name: file.array(name, shape)
             for name, shape in shapes.items()
             if name == "coefficients" or file.provenance or name in file
@@ -164,8 +167,9 @@ def read_network(path: StrPath) -> NetworkFile:
             for name, of in _ERRORS.items()
             if name in file
         }
+        columns = tuple(file.texts(COLUMNS, (dim,))) if file.provenance and COLUMNS in file else ()
         try:
-            network = ReluNetwork(weights, **parts, offset=offset)
+            network = ReluNetwork(weights, **parts, offset=offset, columns=columns)
         except ValueError as error:
             raise DataError(f"{where}: {error}; correct it or make it again") from error
         if file.provenance is None:

@@ -318,7 +318,7 @@ def test_data_that_support_no_network(refused, pipeline, foreign, columns):
     refused("learn flat.h5 -o out.h5 -k 2", "flat.h5: y is constant: there is nothing to learn from it", 65)
     foreign("few.h5", x=columns["x"][:8], y=columns["y"][:8])
     message = (
-        "few.h5: 8 rows cannot determine 3 neurons in 4 dimensions, which have 12 parameters; "
+        "few.h5: 8 rows cannot determine 3 neurons in 4 dimensions (12 parameters); "
         "it takes more than 12 rows, or -k 1 at most"
     )
     refused("learn few.h5 -o out.h5 -k 3", message, 65)

@@ -59,6 +59,29 @@ def test_what_is_imported_is_learnt_from_and_described_by_name(cli, folder):
     assert (found["columns"], found["label"]) == (["rate", "spread"], "value")
     assert " spread " in cli("info data.h5").stdout
     assert cli("learn data.h5 -k 1 -o net.h5 --json").json["r2"] > 0.999999
+    assert "+0.800 spread  +0.600 rate" in cli("info net.h5").stdout
+    (found,) = cli("info net.h5 --json").json["files"]
+    assert found["columns"] == ["rate", "spread"]
+
+
+def test_columns_in_another_order_than_those_learned_from_are_refused(cli, folder):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((300, 2))
+    write = "\n".join(f"{a!r},{b!r},{max(a + b, 0.0)!r}" for a, b in x.tolist())
+    for file, names in (("a", "rate,spread"), ("b", "spread,rate"), ("c", "rate,vol")):
+        Path(f"{file}.csv").write_text(f"{names},value\n{write}\n")
+        assert cli(f"import {file}.csv -o {file}.h5").status == 0
+    assert cli("learn a.h5 -k 1 -o net.h5").status == 0
+    assert cli("evaluate net.h5 a.h5").status == 0
+    order = "column 0 is spread, but rate in the network, where the same columns are in another order"
+    for line in ("evaluate net.h5 b.h5", "predict net.h5 b.h5", "report net.h5 --data b.h5 -o r.html"):
+        done = cli(line)
+        remedy = "import the data with the columns that it was learned from"
+        assert (done.stderr, done.status) == (f"relucli: b.h5: {order}; {remedy}\n", 65)
+    assert "column 1 is vol, but spread in the network; " in cli("evaluate net.h5 c.h5").stderr
+    done = cli("learn a.h5 c.h5 -k 1 -o both.h5")
+    message = "c.h5: column 1 is vol, but spread in a.h5; files of one dataset have the same columns"
+    assert (done.stderr, done.status) == (f"relucli: {message}\n", 65)
 
 
 def test_inputs_alone_can_be_predicted_for(cli, pipeline):

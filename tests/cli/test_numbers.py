@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from relucli.cli.render import number
+from relucli.cli.render import counted, number
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_hardly_any_rows(cli, planted, foreign, rows):
     assert cli("moments a.h5 -o m.h5 --json").json["label_std"] == pytest.approx(y[:rows].std())
     score = cli("evaluate net.h5 a.h5 --json").json
     assert (score["r2"] is None) == (rows == 1)
-    few = f"a.h5: {rows} rows cannot determine 2 neurons in 4 dimensions, which have 8 parameters"
+    few = f"a.h5: {counted(rows, 'row')} cannot determine 2 neurons in 4 dimensions (8 parameters)"
     assert cli("learn a.h5 -o n.h5 -k 2").stderr.startswith(f"relucli: {few}")
 
 

@@ -50,19 +50,28 @@ def neurons():
     return ReluNetwork(weights, np.array([1.0, -2.0]))
 
 
-@pytest.mark.parametrize(("width", "characters"), [(40, 0), (57, 0), (58, 8), (70, 20), (90, 32), (200, 32)])
-def test_neurons_have_a_sparkline_where_there_is_room(capsys, monkeypatch, neurons, width, characters):
+@pytest.mark.parametrize(
+    ("width", "characters", "weights"),
+    [(40, 8, 1), (50, 8, 1), (51, 8, 1), (57, 14, 1), (58, 8, 2), (70, 20, 2), (90, 32, 2), (200, 32, 2)],
+)
+def test_neurons_have_a_sparkline_in_the_room_there_is(capsys, monkeypatch, neurons, width, characters, weights):
     monkeypatch.setenv("COLUMNS", str(width))
     View(json=False, quiet=False).result({}, lambda: [neurons_table(neurons, {})])
     lines = capsys.readouterr().out.splitlines()
-    rows = [line for line in lines if line.lstrip()[:1] in {"0", "1"}]
-    assert len(rows) == 2
-    assert ("▅" in rows[0]) == (characters > 0)
-    if characters:
-        assert max(map(len, lines)) <= width
-        first, second = (row.split()[-1] for row in rows)
-        assert first.count("█") == second.count("▁") == 1
-        assert len(first) == characters == len(second)
+    assert max(map(len, lines)) <= width
+    first, second = (line.split()[-1] for line in lines if "▅" in line)
+    assert first.count("█") == second.count("▁") == 1
+    assert len(first) == characters == len(second)
+    assert sum(line.count("0.000 x") for line in lines) == 2 * (weights - 1)
+    under = [line.split() for line in lines if line.strip() in {first, second}]
+    assert len(under) == (2 if width <= 50 else 0)
+
+
+def test_a_table_without_headings_has_no_empty_lines(capsys):
+    table = columns("Title", "<", "<")
+    table.add_row("a", "b")
+    View(json=False, quiet=False).result({}, lambda: [table])
+    assert capsys.readouterr().out == "Title\na  b\n"
 
 
 def test_an_output_without_the_characters_gets_no_sparkline(capsys, monkeypatch, neurons):
@@ -113,7 +122,7 @@ def test_progress_says_speed_and_time_left_on_any_width(attach, monkeypatch, wid
         (task,) = progress._bar.tasks
     assert task.time_remaining > 0
     assert re.search(r"[0-9.]+k rows/s \d\d:\d\d", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue()))
-    assert ("━" in terminal.getvalue()) == (width >= 90)
+    assert ("━" in terminal.getvalue()) == (width >= 80)
 
 
 @pytest.mark.parametrize(("json", "quiet"), [(True, False), (False, True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +125,17 @@ def test_json_reads_back_to_the_bit(folder, network):
     assert found["provenance"]["seed"] == 2**64 - 1
     assert (found["format"], found["format_version"]) == ("relucli-network", 1)
     assert (found["neurons"], found["dim"]) == network.weights.shape
+
+
+def test_names_of_inputs_are_exported(folder, network):
+    names = tuple(f"c{j}" for j in range(network.dim))
+    for columns in (names, ()):
+        for ending in (".json", ".npz"):
+            export(NetworkFile(replace(network, columns=columns)), Path(f"a{ending}"), force=True)
+        assert json.loads(Path("a.json").read_text())["columns"] == (list(columns) or None)
+        assert ("columns" in np.load("a.npz")) == bool(columns)
+    export(NetworkFile(replace(network, columns=names)), Path("a.npz"), force=True)
+    assert np.load("a.npz")["columns"].tolist() == list(names)
 
 
 @pytest.mark.parametrize("ending", FORMATS)

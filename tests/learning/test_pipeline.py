@@ -11,6 +11,7 @@ from relucli.learning.split import Split
 from relucli.learning.structured import Metric
 from relucli.learning.student import Student
 from relucli.moments.estimate import MomentSettings, estimate_moments
+from relucli.quantities import counted
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming import blocks as partition
 from relucli.streaming.blocks import Span
@@ -204,7 +205,7 @@ def refusal(rows, options, kind=DataError):
 def test_too_few_rows_are_refused(n, options, parameters, asked, hint):
     x = np.random.default_rng(0).standard_normal((n, 6))
     assert refusal(MemoryRows(x, x[:, 0]), options) == (
-        f"{n} rows cannot determine {asked} neurons in 6 dimensions, which have {parameters} parameters; "
+        f"{n} rows cannot determine {counted(asked, 'neuron')} in 6 dimensions ({parameters} parameters); "
         f"it takes more than {parameters} rows, or {hint}"
     )
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from relucli.report.figures import FIGURES
@@ -98,7 +99,7 @@ def test_it_says_in_words_what_was_found(material, html):
     assert "The network has 2 neurons over 5 inputs." in text
     assert "It was learned from 20,000 rows" in text
     assert "On the 20,000 rows given, its root mean squared error is" in text
-    assert "Permutation tests give the span 1 dimensions." in text
+    assert "Permutation tests give the span 1 dimension." in text
     for item in material.file.diagnostics["findings"]:
         assert item["message"] in text
     assert "generate data.h5 --samples 20000" in text
@@ -123,7 +124,7 @@ def test_names_from_files_are_text_not_markup(material):
 def test_without_data_it_says_what_is_left_out(material):
     bare = replace(material, rows=None, matches=(), teacher=None, population_error=None)
     tree = parsed(page(bare, ""))
-    assert "Predicted against true: needs --data DATA.h5" in tree.text
+    assert "Predicted against true: needs --data DATA.h5" in "".join(tree.text)
     assert "figure-predicted" not in [a.get("id") for _, a in tree.found]
     assert "figure-neurons" in [a.get("id") for _, a in tree.found]
 
@@ -152,7 +153,10 @@ for (const svg of document.querySelectorAll("figure svg")) {
     if (w > 1 && h > 2) crossing.push(a + " / " + b);
   }));
 }
-document.title = JSON.stringify({wide, out, small, crossing, svgs: document.querySelectorAll("figure svg").length});
+const scrolled = [...document.querySelectorAll(".wide")].filter(d => d.scrollWidth > d.clientWidth)
+  .map(d => d.textContent);
+const svgs = document.querySelectorAll("figure svg").length;
+document.title = JSON.stringify({wide, out, scrolled, small, crossing, svgs});
 </script>
 """
 
@@ -164,9 +168,25 @@ def test_in_a_browser_nothing_overflows_or_overlaps(html, tmp_path, width):
     found = in_browser(tmp_path / "report.html", width)
     assert found["svgs"] == len(FIGURES)
     assert found["wide"] <= 0
+    assert found["scrolled"] == []
     assert found["out"] == []
     assert found["small"] == 0
     assert found["crossing"] == []
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium to open the page in")
+def test_long_names_wide_labels_and_nearly_equal_errors_have_room_on_a_phone(material, tmp_path):
+    names = tuple(f"risk_factor_number_{i}_in_basis_points" for i in range(material.network.dim))
+    network = replace(material.network, columns=names, biases=[0.123456, -0.123456], offset=5.0)
+    errors = material.file.errors | {"weight_within": np.array([0.0024, 0.0032])}
+    rows = replace(material.rows, label_edges=np.linspace(-3.5, 15.5, len(material.rows.label_edges)))
+    file = replace(material.file, network=network, errors=errors)
+    html = page(replace(material, file=file, rows=rows, teacher=None, matches=(), population_error=None), "relucli")
+    assert "risk_factor_number_0_..." in html
+    (tmp_path / "report.html").write_text(html.replace("</body>", MEASURE + "</body>"), encoding="utf-8")
+    found = in_browser(tmp_path / "report.html", 390)
+    assert (found["wide"], found["out"], found["small"], found["crossing"]) == (0, [], 0, [])
+    assert found["scrolled"] == []
 
 
 def in_browser(path, width):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -61,6 +62,22 @@ def test_errors_path_and_diagnostics_return(folder):
     assert sorted(back.path) == sorted(table)
     assert all(np.array_equal(back.path[n], table[n], equal_nan=n == "validation_mse") for n in table)
     assert back.diagnostics == {"passes": 3, "mean": [0.0, 1.0], "text": "é\n", "noise": 0.1, "none": None}
+
+
+def test_names_of_inputs_return(folder):
+    names = ("rate", "Δ<b>", "")
+    write_network("net.h5", replace(network(), columns=names), provenance=MADE)
+    assert read_network("net.h5").network.columns == names
+    with h5py.File("net.h5") as file:
+        assert (file["columns"].shape, file["columns"].dtype.kind, file["columns"].fletcher32) == ((3,), "S", True)
+
+
+def test_damaged_names_are_refused(folder):
+    write_network("net.h5", replace(network(), columns=("a", "b", "c")), provenance=MADE)
+    with h5py.File("net.h5", "r+") as file:
+        file["columns"][1] = "z"
+    with pytest.raises(DataError, match=r"^net\.h5: columns is not what was written "):
+        read_network("net.h5")
 
 
 def test_a_network_file_is_as_documented(folder):
