@@ -18,7 +18,7 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermevander
 from numpy.typing import NDArray
 
-from relucli.moments.gram import gram_scratch, matched, projections, weighted_grams
+from relucli.moments.gram import gram_scratch, matched, packed_size, projections, weighted_grams
 from relucli.streaming.accumulator import Accumulator, Block
 
 __all__ = ["ContractedMoments"]
@@ -50,10 +50,10 @@ class ContractedMoments(Accumulator):
     Attributes
     ----------
     sums : dict
-        For each order l: ``xx_l`` (G_l, d, d), ``x_l`` (G_l, d) and ``one_l`` (G_l,) with weight y He_{l-2}(z),
-        ``down_l`` (G_l, d) and ``down_one_l`` (G_l,) with weight y He_{l-3}(z), ``low_l`` (G_l,) with weight
-        y He_{l-4}(z); G_2 = 1 and G_l = G otherwise.  ``xx_l`` belongs to the shifted inputs, as do ``x_l``
-        and ``down_l``.
+        For each order l: ``xx_l`` (G_l, d (d + 1) / 2), which are upper triangles, ``x_l`` (G_l, d) and ``one_l``
+        (G_l,) with weight y He_{l-2}(z), ``down_l`` (G_l, d) and ``down_one_l`` (G_l,) with weight y He_{l-3}(z),
+        ``low_l`` (G_l,) with weight y He_{l-4}(z); G_2 = 1 and G_l = G otherwise.  ``xx_l`` belongs to the shifted
+        inputs, as do ``x_l`` and ``down_l``.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ContractedMoments(Accumulator):
         shapes: dict[str, tuple[int, ...]] = {}
         for order in self.orders:
             g = self._count(order)
-            shapes |= {f"xx_{order}": (g, d, d), f"x_{order}": (g, d), f"one_{order}": (g,)}
+            shapes |= {f"xx_{order}": (g, packed_size(d)), f"x_{order}": (g, d), f"one_{order}": (g,)}
             shapes |= {f"down_{order}": (g, d), f"down_one_{order}": (g,), f"low_{order}": (g,)}
         return shapes
 

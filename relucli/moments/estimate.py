@@ -13,6 +13,7 @@ from scipy.linalg import solve_triangular
 from relucli.errors import DataError, UsageError
 from relucli.moments.base import BaseMoments
 from relucli.moments.contracted import ContractedMoments
+from relucli.moments.gram import packed, unpacked
 from relucli.moments.scaling import Scaling
 from relucli.moments.setup import MomentSettings, Setup, set_up
 from relucli.moments.sliced import SliceMoments
@@ -98,7 +99,7 @@ class Moments:
         second = self._sliced.sums["xx"] / self.samples
         if second.ndim == 1:
             return np.asarray(second - offset**2)
-        return np.asarray(second.sum(axis=0) - np.outer(offset, offset))
+        return np.asarray(unpacked(second.sum(axis=0), self.dim) - np.outer(offset, offset))
 
     @property
     def by_slices(self) -> bool:
@@ -150,7 +151,7 @@ class Moments:
         offset = mean - self._sliced.shift
         m = sums["x"] / count - offset
         cross = (sums["x"] / count)[:, :, None] * offset
-        second = sums["xx"] / count[:, :, None] - cross - cross.transpose(0, 2, 1) + np.outer(offset, offset)
+        second = unpacked(sums["xx"] / count, self.dim) - cross - cross.transpose(0, 2, 1) + np.outer(offset, offset)
         means = solve_triangular(root, m.T, lower=True).T
         white = np.stack([whitened(s, root) for s in second])
         return means, white - np.eye(self.dim)
@@ -169,6 +170,7 @@ class Moments:
         mean, root = self.whitening
         n, offset = self.samples, mean - part.shift
         s = {key: part.sums[f"{key}_{order}"] / n for key in ("xx", "x", "one", "down", "down_one", "low")}
+        s["xx"] = unpacked(s["xx"], self.dim)
         unit = solve_triangular(root, np.eye(self.dim), lower=True)
         found = []
         for i in range(len(s["one"])):
@@ -201,7 +203,8 @@ class Moments:
             "mean": self.whitening[0],
             "root": self.whitening[1],
         }
-        return self.sums.sums | exponents | known
+        sums = {name: unpacked(t, self.dim) if _is_packed(name, t) else t for name, t in self.sums.sums.items()}
+        return sums | exponents | known
 
     def scalars(self) -> dict[str, Any]:
         """The settings, as scalars."""
@@ -241,7 +244,8 @@ class Moments:
             )
             sums = _empty_sums(setup, settings)
             for name, total in sums.sums.items():
-                total[...] = arrays[name].reshape(total.shape)
+                stored = arrays[name]
+                total[...] = (packed(stored) if _is_packed(name, total) else stored).reshape(total.shape)
             whitening = (arrays["mean"], arrays["root"])
             # Without units, moments are in those of the data.
             exponents = arrays.get("input_exponents", np.zeros(len(setup.shift))).astype(np.int64)
@@ -249,6 +253,11 @@ class Moments:
             return cls(sums, settings, bool(scalars["standard"]), whitening, fingerprint, scaling, setup.narrow)
         except (KeyError, ValueError) as error:
             raise DataError(f"the moments are incomplete ({error}); take them again") from error
+
+
+def _is_packed(name: str, total: Array) -> bool:
+    """Whether a sum is one of upper triangles; files hold whole matrices."""
+    return total.ndim == 2 and name.split("/")[1].startswith("xx")
 
 
 def _empty_sums(setup: Setup, settings: MomentSettings) -> Joint:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from relucli.moments.gram import packed, packed_size
 from relucli.streaming.accumulator import Accumulator, Block
 
 __all__ = ["Second", "SliceMoments", "others", "quantile_edges", "slice_of"]
@@ -66,9 +67,9 @@ class SliceMoments(Accumulator):
     Attributes
     ----------
     sums : dict
-        ``count`` (H,), ``y`` (H,), ``x`` (H, d), and the second moments ``xx`` (H, d, d), (1, d, d) or (d,), all of the
-        shifted inputs.  Without slices of their own second moments, ``other`` (H, d) are the sums of inputs of rows
-        that are chosen by the label of another row, for comparison.
+        ``count`` (H,), ``y`` (H,), ``x`` (H, d), and the second moments ``xx``, upper triangles (H, d (d + 1) / 2) or
+        (1, d (d + 1) / 2), or (d,), all of the shifted inputs.  Without slices of their own second moments, ``other``
+        (H, d) are the sums of inputs of rows that are chosen by the label of another row, for comparison.
     """
 
     def __init__(
@@ -85,12 +86,12 @@ class SliceMoments(Accumulator):
         h, d = len(self.edges) + 1, self.dim
         shapes: dict[str, tuple[int, ...]] = {"count": (h,), "y": (h,), "x": (h, d)}
         if self.second == "slices":
-            return shapes | {"xx": (h, d, d)}
-        return shapes | {"other": (h, d), "xx": (1, d, d) if self.second == "whole" else (d,)}
+            return shapes | {"xx": (h, packed_size(d))}
+        return shapes | {"other": (h, d), "xx": (1, packed_size(d)) if self.second == "whole" else (d,)}
 
     def scratch(self, rows: int) -> int:
         """Bytes of the sorted copy of a block, or of who is in which slice, and of a product."""
-        product = 0 if self.second == "columns" else self.dim * self.dim
+        product = 0 if self.second == "columns" else 2 * self.dim * (self.dim + 1)
         wide = self.dim if self.second == "slices" else 4 * len(self.edges) + 4
         return 8 * (rows * (wide + 3) + product)
 
@@ -107,7 +108,7 @@ class SliceMoments(Accumulator):
             self.sums["x"] += means[:slices]
             self.sums["other"] += means[slices:]
             whole = self.second == "whole"
-            self.sums["xx"] += block.x.T @ block.x if whole else np.einsum("ni,ni->i", block.x, block.x)
+            self.sums["xx"] += packed(block.x.T @ block.x) if whole else np.einsum("ni,ni->i", block.x, block.x)
         self.sums["count"] += count
         self.sums["y"] += np.bincount(label, weights=block.y, minlength=slices)
 
@@ -118,4 +119,4 @@ class SliceMoments(Accumulator):
         for h in np.flatnonzero(count):
             rows = x[stops[h] - count[h] : stops[h]]
             self.sums["x"][h] += np.ones(len(rows), x.dtype) @ rows
-            self.sums["xx"][h] += rows.T @ rows
+            self.sums["xx"][h] += packed(rows.T @ rows)

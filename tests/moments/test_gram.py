@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from relucli.moments.gram import CHUNK, gram_scratch, matched, projections, weighted_grams
+from relucli.moments.gram import (
+    CHUNK,
+    gram_scratch,
+    matched,
+    packed,
+    packed_size,
+    projections,
+    unpacked,
+    weighted_grams,
+)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -16,7 +25,19 @@ def test_weighted_grams_are_sums_of_outer_products(dtype, rows, dim, count):
     exact = np.einsum("kn,ni,nj->kij", w.astype(float), x.astype(float), x.astype(float))
     size = np.einsum("kn,ni,nj->kij", *(np.abs(a).astype(float) for a in (w, x, x)))
     assert found.dtype == dtype
-    assert np.all(np.abs(found - exact) <= (rows + 2) * np.finfo(dtype).eps * size)
+    assert found.shape == (count, packed_size(dim))
+    assert np.all(np.abs(unpacked(found, dim) - exact) <= (rows + 2) * np.finfo(dtype).eps * size)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_triangles_are_packed_row_by_row_and_back(shape, dim):
+    half = np.random.default_rng(0).standard_normal((*shape, dim, dim))
+    matrices = half + np.swapaxes(half, -1, -2)
+    triangles = packed(matrices)
+    assert triangles.shape == (*shape, packed_size(dim))
+    np.testing.assert_array_equal(triangles[..., :dim], matrices[..., 0, :])
+    np.testing.assert_array_equal(unpacked(triangles, dim), matrices)
 
 
 def test_scratch_covers_what_weighted_grams_allocate():

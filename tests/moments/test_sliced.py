@@ -7,6 +7,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from relucli.moments.estimate import MomentSettings, estimate_moments
+from relucli.moments.gram import unpacked
 from relucli.moments.sliced import SliceMoments, quantile_edges
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.accumulator import Block
@@ -23,7 +24,7 @@ def test_sums_are_those_of_a_loop_over_rows(dtype, shift):
     found = SliceMoments(3, edges, shifts)
     for i in range(0, 60, 17):
         found.update(Block(x[i : i + 17] - shifts, y[i : i + 17], i))
-    expected = {name: np.zeros(shape) for name, shape in found.shapes().items()}
+    expected = {name: np.zeros(shape) for name, shape in found.shapes().items()} | {"xx": np.zeros((4, 3, 3))}
     for row, label in zip(x.astype(float) - shifts, y, strict=True):
         h = sum(label >= edge for edge in edges)
         expected["count"][h] += 1
@@ -31,6 +32,7 @@ def test_sums_are_those_of_a_loop_over_rows(dtype, shift):
         expected["x"][h] += row
         expected["xx"][h] += np.outer(row, row)
     assert found.sums["count"].tolist() == expected["count"].tolist()
+    found.sums["xx"] = unpacked(found.sums["xx"], 3)
     for name in expected:
         np.testing.assert_allclose(found.sums[name], expected[name], rtol=0, atol=1e-12)
     assert np.array_equal(x, before)
