@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from relucli.cli import options
-from relucli.cli.options import Force, Json, Output, Quiet
+from relucli.cli.options import Force, Json, Memory, Output, Quiet
 from relucli.cli.render import View, counted, duration, facts, size
 from relucli.errors import UsageError, printable
+from relucli.quantities import parse_memory
 
 Tables = Annotated[
     list[Path],
@@ -24,7 +25,9 @@ Label = Annotated[
 NoLabel = Annotated[bool, typer.Option("--no-label", help="There is none: inputs alone, to predict for.")]
 InputColumns = Annotated[
     list[str] | None,
-    typer.Option("--inputs", metavar="NAME", help="Columns to take, or a pattern like 'f_*'; may be repeated."),
+    typer.Option(
+        "--inputs", metavar="NAME", help="Columns to take, in this order, or a pattern like 'f_*'; repeatable."
+    ),
 ]
 Exclude = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Columns to leave out, or a pattern; may be repeated.")
@@ -58,6 +61,7 @@ def import_(
     as_json: Json = False,
     quiet: Quiet = False,
     force: Force = False,
+    memory: Memory = options.DEFAULT_MEMORY,
 ) -> None:
     """Make a dataset of CSV, Parquet, NumPy or MATLAB files.
 
@@ -84,12 +88,14 @@ def import_(
     start, view = perf_counter(), View(as_json, quiet)
     if no_label and label is not None:
         raise UsageError("--label and --no-label exclude each other")
+    delimiter = "\t" if delimiter == "\\t" else delimiter
     if delimiter is not None and (len(delimiter) != 1 or not delimiter.isascii() or delimiter in '\r\n"'):
         raise UsageError(f"--delimiter {printable(delimiter)}: pass one character, like ';'")
     options.check_result(output, files, force)
     choice = Choice(tuple(inputs or ()), tuple(exclude or ()), label, not no_label)
-    how = Reading(choice, delimiter, header, drop_missing, dtype)
-    found = import_data(files, output, how, Provenance(options.command_line(context), 0), force)
+    how = Reading(choice, delimiter, header, drop_missing, dtype, parse_memory(memory))
+    with view.progress() as progress:
+        found = import_data(files, output, how, Provenance(options.command_line(context), 0), force, progress)
     values: dict[str, Any] = vars(found) | {
         "paths": [output],
         "bytes": output.stat().st_size,
@@ -98,7 +104,7 @@ def import_(
     dropped = f", {found.dropped:,} dropped" if found.dropped else ""
     lines = {
         "rows": f"{found.samples:,} of {counted(found.dim, 'input')}, {found.dtype}{dropped}",
-        "label": "none" if no_label else printable(found.label or "y"),
+        "label": found.label_from or "none",
         "written": f"{printable(output)}, {size(values['bytes'])} in {duration(values['seconds'])}",
     }
     view.summary(values, lambda: [facts(**lines)])

@@ -138,7 +138,7 @@ def _facts(found: Description) -> dict[str, str]:
             lines["fit"] = (
                 f"r2 {saw['r2']:.6f}, residual sd {number(saw['noise_std'])}, {counted(saw['samples'], 'row')}"
             )
-    if found.kind == "hdf5":
+    if found.kind == "hdf5" and not found.next.startswith("relucli import"):
         lines["could_be"] = (
             f"inputs: {', '.join(map(printable, found.inputs))}; labels: {', '.join(map(printable, found.labels))}"
             if found.inputs

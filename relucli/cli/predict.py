@@ -12,7 +12,7 @@ import typer
 from relucli.cli import options
 from relucli.cli.options import AllowExternal, Data, Force, Inputs, Json, Memory, Quiet, Scheduler, Workers
 from relucli.cli.render import View, duration, facts, size
-from relucli.errors import DataError, UsageError, about
+from relucli.errors import DataError, UsageError, about, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +25,8 @@ Target = Annotated[
     Path, typer.Option("-o", "--output", metavar="FILE", help="HDF5, or CSV if it ends in .csv; -: CSV on stdout.")
 ]
 Hidden = Annotated[bool, typer.Option("--hidden", help="Add the activation of every neuron.")]
+
+FOREIGN = (".csv.gz", ".tsv", ".parquet", ".npy", ".npz", ".mat", ".json")
 
 
 def predict(
@@ -60,6 +62,8 @@ def predict(
     from relucli.storage.schema import Provenance
 
     start, view, stdout = perf_counter(), View(as_json, quiet), output == Path("-")
+    if output.name.lower().endswith(FOREIGN):
+        raise UsageError(f"{printable(output)}: predictions are written as HDF5, or as CSV to a name that ends in .csv")
     if stdout and as_json:
         raise UsageError("--json and the predictions both want stdout; pass -o FILE")
     with view.progress() as progress:

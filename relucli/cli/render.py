@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from relucli.network import ReluNetwork
-    from relucli.streaming.fold import Progress
 
 __all__ = [
     "View",
@@ -93,7 +92,7 @@ class View:
                 print(f"note: {printable(text)}", file=sys.stderr, flush=True)
 
     @contextmanager
-    def progress(self) -> Iterator[Progress | None]:
+    def progress(self) -> Iterator[_Passes | None]:
         """A progress bar to report to, or None where nobody would see it."""
         if self.quiet or self.json or sys.stderr is None or not sys.stderr.isatty():
             yield None
@@ -114,12 +113,13 @@ class _Passes:
         self._task = bar.add_task("", total=None, speed="")
         self._count, self._done = 0, math.inf
 
-    def __call__(self, name: str, done: int, total: int) -> None:
+    def __call__(self, name: str, done: int, total: int | None) -> None:
         if done <= self._done:  # rows only ever grow within a pass
             self._count += 1
             title = f"{name} (pass {self._count})" if self._count > 1 else name
             self._bar.reset(self._task, total=total, description=title)
         self._done = math.inf if done == total else done
+        self._bar.tasks[0].total = total  # given to update, another estimate would make it forget the speed
         self._bar.update(self._task, completed=done)
         speed = self._bar.tasks[0].speed  # since the first report of this pass
         self._bar.update(self._task, speed=f"{rough_count(speed)} rows/s" if speed else "")

@@ -168,7 +168,10 @@ def _predictions(found: Description, *_: Any) -> None:
 
 
 def _foreign(found: Description, *_: Any) -> None:
-    """Pairs of inputs and labels of as many rows; the first is proposed."""
+    """Pairs of inputs and labels of as many rows; the first is proposed.  MATLAB's are transposed."""
+    if found.path.suffix.lower() == ".mat":
+        found.next = f"relucli import {shlex.quote(str(found.path))} -o data.h5"
+        return
     inputs, labels = ([e for e in found.datasets if getattr(e, role)] for role in ("inputs", "labels"))
     pairs = [(x, y) for x in inputs for y in labels if x.shape[0] == y.shape[0] and x is not y]
     found.inputs = list(dict.fromkeys(x.name for x, _ in pairs))

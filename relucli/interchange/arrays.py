@@ -79,10 +79,12 @@ def pick(where: str, arrays: Mapping[str, Array], choice: Choice) -> tuple[Array
         trouble = "which array holds the inputs?" if name is None else f"no array {printable(name)};"
         raise DataError(f"{where}: {trouble} it has {listed(list(arrays)) or 'none'}; pass --inputs NAME")
     x = arrays[name]
-    if not choice.labelled or (choice.label is not None and choice.label not in arrays):
-        return x, None  # then the label, if there is one, is a column of x
-    if choice.label is not None:
+    if choice.label is not None and choice.label in arrays:
         return x, arrays[choice.label]
+    if choice.label is not None and not choice.label.isdecimal():
+        raise DataError(f"{where}: no array {printable(choice.label)}; it has {listed(list(arrays))}")
+    if choice.label is not None or not choice.labelled:
+        return x, None  # then the label, if there is one, is a column of x
     rows = x.shape[:1]
     vectors = [key for key, array in arrays.items() if array.vector and array.shape[:1] == rows and key != name]
     label = next((key for key in _LABELS if key in vectors), None) or (vectors[0] if len(vectors) == 1 else None)
@@ -106,8 +108,14 @@ def table(where: str, x: Array, y: Array | None, *, picked: bool) -> Source:
         raise DataError(f"{x.where} has shape {x.shape}, of more than {MOST_COLUMNS} columns; is it transposed?")
     columns = [str(i) for i in range(x.shape[1])]
     dtypes = [np.dtype(np.float32 if x.dtype == np.float32 else np.float64)] * x.shape[1]
+
+    def share(rows: int) -> float:
+        return rows / max(1, x.shape[0])
+
     if y is None:
-        return Source(where, columns, False, dtypes, None, lambda wanted: (r[:, wanted] for r in _wide(x)), picked)
+        return Source(
+            where, columns, False, dtypes, None, lambda wanted: (r[:, wanted] for r in _wide(x)), share, picked
+        )
     y.check()
     if not y.vector:
         raise DataError(f"{y.where} has shape {y.shape}, but labels must be 1-D")
@@ -120,7 +128,7 @@ def table(where: str, x: Array, y: Array | None, *, picked: bool) -> Source:
             yield both[:, wanted]
 
     dtypes.append(np.dtype(np.float64))
-    return Source(where, [*columns, y.name], False, dtypes, x.shape[1], read, picked)
+    return Source(where, [*columns, y.name], False, dtypes, x.shape[1], read, share, picked)
 
 
 def _wide(array: Array) -> Iterator[NDArray[Any]]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import os
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -52,7 +53,7 @@ def open_csv(path: Path, delimiter: str, header: bool | None) -> Iterator[Source
     """
     arrow = extra("pyarrow.csv", "arrow")
     where = "standard input" if str(path) == "-" else printable(path)
-    with _opened(path, where) as file:
+    with _opened(path, where) as (file, share):
         with _reading(where):
             first, names = _first_row(file, where, delimiter)
         counted = [str(i) for i in range(len(names))]
@@ -68,7 +69,7 @@ def open_csv(path: Path, delimiter: str, header: bool | None) -> Iterator[Source
             with _reading(where, [names[i] for i in columns]):
                 yield from _batches(arrow, file, len(names), columns, delimiter, size)
 
-        yield Source(where, names, header is not False, dtypes, None, read)
+        yield Source(where, names, header is not False, dtypes, None, read, lambda _: share())
 
 
 def _batches(
@@ -93,11 +94,12 @@ def _batches(
 
 
 @contextmanager
-def _opened(path: Path, where: str) -> Iterator[BinaryIO]:
+def _opened(path: Path, where: str) -> Iterator[tuple[BinaryIO, Callable[[], float | None]]]:
+    """The file, and a function that says what share of it was read."""
     if str(path) == "-":
         if sys.stdin is None:
             raise InputError(f"{where}: is closed; name a file")
-        yield sys.stdin.buffer
+        yield sys.stdin.buffer, lambda: None
         return
     try:
         if path.is_dir():
@@ -106,7 +108,8 @@ def _opened(path: Path, where: str) -> Iterator[BinaryIO]:
     except OSError as error:
         raise io_error(error, where, writing=False) from error
     with plain, gzip.open(plain) if path.suffix.lower() == ".gz" else plain as file:
-        yield cast(BinaryIO, file)
+        size = max(1, os.fstat(plain.fileno()).st_size)
+        yield cast(BinaryIO, file), lambda: plain.tell() / size
 
 
 def _first_row(file: BinaryIO, where: str, delimiter: str) -> tuple[bytes, list[str]]:
@@ -121,7 +124,9 @@ def _first_row(file: BinaryIO, where: str, delimiter: str) -> tuple[bytes, list[
 
     try:
         fields = next(csv.reader(lines(), delimiter=delimiter), None)
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"{where}: not text in UTF-8; convert it to UTF-8 first") from error
+    except csv.Error as error:
         raise DataError(f"{where}: not a text file of numbers with {delimiter!r} between them") from error
     if fields is None:
         raise DataError(f"{where}: is empty; make it again")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +16,17 @@ from relucli.interchange.csv import open_csv
 from relucli.interchange.matlab import open_mat
 from relucli.interchange.numpy import open_npy, open_npz
 from relucli.interchange.parquet import open_parquet
-from relucli.interchange.source import Choice, Source, chosen
+from relucli.interchange.source import Choice, Source, batch_rows, chosen
 from relucli.storage.growing import GrowingDataset, growing_dataset
 from relucli.storage.schema import Provenance
+from relucli.streaming.blocks import stripe_rows
+from relucli.streaming.fold import DEFAULT_MEMORY
 
 __all__ = ["Imported", "Reading", "import_data"]
+
+COPIES = 4
+Progress = Callable[[str, int, int | None], None]
+"""Called with the name of the work, the rows done and the rows in all, if they are known."""
 
 ENDINGS = ".csv, .csv.gz, .tsv, .parquet, .npy, .npz or .mat, or be - for CSV on standard input"
 
@@ -41,6 +47,8 @@ class Reading:
         Whether rows where a value is missing are left out; else they are refused.
     dtype : {"float64", "float32"}, optional
         Of the inputs; by default float32 if all of them are stored so, else float64.
+    memory : int
+        Bytes that rows on their way, and a chunk of MATLAB's, may take.
     """
 
     choice: Choice = field(default_factory=Choice)
@@ -48,6 +56,7 @@ class Reading:
     header: bool | None = None
     drop_missing: bool = False
     dtype: Literal["float64", "float32"] | None = None
+    memory: int = DEFAULT_MEMORY
 
 
 @dataclass
@@ -61,6 +70,8 @@ class Imported:
         Names of the inputs, if they have any.
     label : str, optional
         Name of the label, if it has one.
+    label_from : str, optional
+        What was taken for the label, in words.
     dtype : str
         Of the inputs.
     samples, dropped : int
@@ -70,13 +81,19 @@ class Imported:
     dim: int
     columns: list[str] | None
     label: str | None
+    label_from: str | None
     dtype: str
     samples: int = 0
     dropped: int = 0
 
 
 def import_data(
-    paths: Sequence[Path], output: Path, how: Reading, provenance: Provenance, force: bool = False
+    paths: Sequence[Path],
+    output: Path,
+    how: Reading,
+    provenance: Provenance,
+    force: bool = False,
+    progress: Progress | None = None,
 ) -> Imported:
     """Read tables, one after the other, into one dataset.
 
@@ -89,11 +106,14 @@ def import_data(
     provenance : Provenance
     force : bool
         Whether a file that exists may be replaced.
+    progress : callable, optional
+        Told of the rows done and, as far as known, of those in all.
 
     Raises
     ------
     UsageError
-        If the format of a file is not known, or needs a package that is not installed.
+        If the format of a file is not known, or needs a package that is not installed, or rows are too wide for the
+        memory.
     InputError, DataError
         If a file cannot be read, or a value is no finite number; the message names file, column and row.
     OutputError, StorageError
@@ -104,7 +124,10 @@ def import_data(
         names = [source.columns[i] for i in inputs]
         named = source.columns[label] if label is not None else None
         dtype = how.dtype or np.result_type(*(source.dtypes[i] for i in inputs)).name
-        found = Imported(len(inputs), names if source.named else None, named if source.named else None, dtype)
+        _check_memory(source, dtype, how.memory)
+        kept, label_name = (names, named) if source.named else (None, None)
+        found = Imported(len(inputs), kept, label_name, _taken(source, label, how.choice), dtype)
+        told = _Told(progress, [0 if str(path) == "-" else path.stat().st_size for path in paths])
         with growing_dataset(
             output,
             found.columns,
@@ -115,10 +138,10 @@ def import_data(
             provenance=provenance,
             force=force,
         ) as dataset:
-            _copy(source, inputs, label, dataset, how, found)
+            _copy(source, inputs, label, dataset, how, found, told)
             for path in paths[1:]:
                 with _open(path, how, len(paths)) as more:
-                    _copy(more, *_same(more, source, names, named), dataset, how, found)
+                    _copy(more, *_same(more, source, names, named), dataset, how, found, told)
             if not found.samples:
                 lost = f" without a missing value, of {found.dropped}" if found.dropped else ""
                 raise DataError(f"{source.where}: no rows{lost}; make it again")
@@ -141,7 +164,7 @@ def _open(path: Path, how: Reading, count: int) -> AbstractContextManager[Source
     if name.endswith(".npz"):
         return open_npz(path, how.choice)
     if name.endswith(".mat"):
-        return open_mat(path, how.choice)
+        return open_mat(path, how.choice, how.memory)
     if name.endswith((".h5", ".hdf5")):
         raise UsageError(f"{printable(path)}: is HDF5 already; see relucli info {printable(path)}")
     raise UsageError(f"{printable(path)}: not a format to import; its name must end in {ENDINGS}")
@@ -164,7 +187,13 @@ def _same(source: Source, first: Source, names: Sequence[str], label: str | None
 
 
 def _copy(
-    source: Source, inputs: list[int], label: int | None, dataset: GrowingDataset, how: Reading, found: Imported
+    source: Source,
+    inputs: list[int],
+    label: int | None,
+    dataset: GrowingDataset,
+    how: Reading,
+    found: Imported,
+    told: _Told,
 ) -> None:
     """Append all rows of a table to the dataset, checked."""
     wanted = sorted([*inputs, *([] if label is None else [label])])
@@ -185,6 +214,48 @@ def _copy(
         row += len(values)
         found.samples += len(kept)
         found.dropped += len(values) - len(kept)
+        told.rows(found, source.share(row))
+    told.next()
+
+
+def _taken(source: Source, label: int | None, choice: Choice) -> str | None:
+    """What is taken for the label, in words."""
+    if label is None:
+        return None
+    name = printable(source.columns[label])
+    if source.label is not None:  # stored apart
+        return name
+    last = ", the last column" if choice.label is None and name != "y" else ""
+    return (name if source.named else f"column {name}") + last
+
+
+def _check_memory(source: Source, dtype: str, memory: int) -> None:
+    """Rows on their way are held as they are read, without those that are dropped, as inputs, and in a stripe."""
+    columns = len(source.columns)
+    need = COPIES * 8 * columns * batch_rows(columns) + np.dtype(dtype).itemsize * columns * stripe_rows(columns)
+    if need > memory:
+        raise UsageError(
+            f"--memory {memory // 2**20}MiB is too small for {columns} columns: pass --memory {-(-need // 2**20)}MiB"
+        )
+
+
+class _Told:
+    """Tells of the rows done, and of those in all as far as the sizes of files and the shares read of them tell."""
+
+    def __init__(self, progress: Progress | None, sizes: list[int]) -> None:
+        self._progress, self._sizes, self._file = progress, sizes, 0
+
+    def rows(self, found: Imported, share: float | None) -> None:
+        """Some rows more are done, and so is a share of this file."""
+        read = sum(self._sizes[: self._file]) + self._sizes[self._file] * (share or 0.0)
+        done = found.samples + found.dropped
+        if self._progress is not None:
+            # Never all: what is left of the last file is not known.
+            self._progress("import", done, max(done + 1, round(done * sum(self._sizes) / read)) if read else None)
+
+    def next(self) -> None:
+        """The file is done."""
+        self._file += 1
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,10 @@ _NUMBERS = {f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 
 
 @contextmanager
-def open_mat(path: Path, choice: Choice) -> Iterator[Source]:
+def open_mat(path: Path, choice: Choice, memory: int) -> Iterator[Source]:
     """Open a ``.mat`` file: variables x and y, or those that ``choice`` names.
 
-    MATLAB stores matrices by columns, so HDF5 sees them transposed.
+    MATLAB stores matrices by columns, so HDF5 sees them transposed.  Of ``memory``, in bytes, a chunk may take all.
 
     Raises
     ------
@@ -47,13 +47,15 @@ def open_mat(path: Path, choice: Choice) -> Iterator[Source]:
         names = [entry.name for entry in list_datasets(file, where, MOST_VARIABLES)[0] if "/" not in entry.name]
         arrays = {}
         for name in names:
-            data = find_dataset(file, where, name, "check its name", Trust(remedy="store it in this file"))
+            data = find_dataset(
+                file, where, name, "check its name", Trust(memory=memory, remedy="store it in this file")
+            )
             if _holds_numbers(data, where, name):
                 shape = tuple(reversed(data.shape))
                 # A row vector of labels is a column that was not transposed.
                 shape = (shape[1], 1) if len(shape) == 2 and shape[0] == 1 else shape
                 shown = f"{where}: {printable(name)}"
-                arrays[name] = Array(shown, name, shape, data.dtype, partial(_rows, data, where, name, shape))
+                arrays[name] = Array(shown, name, shape, data.dtype, partial(_rows, data, where, name, shape, memory))
         yield table(where, *pick(where, arrays, choice), picked=True)
 
 
@@ -77,8 +79,8 @@ def _holds_numbers(data: Any, where: str, name: str) -> bool:
     return kind in _NUMBERS and not empty and len(data.shape or ()) == 2
 
 
-def _rows(data: Any, where: str, name: str, shape: tuple[int, ...], step: int) -> Iterator[NDArray[Any]]:
-    check_inflation(data, where, printable(name), Span(0, len(data)), Trust(), set())
+def _rows(data: Any, where: str, name: str, shape: tuple[int, ...], memory: int, step: int) -> Iterator[NDArray[Any]]:
+    check_inflation(data, where, printable(name), Span(0, len(data)), Trust(memory=memory), set())
     column = data.shape[-1] != shape[0]
     for start, stop in spans(shape[0], step):
         with reading(where, name):

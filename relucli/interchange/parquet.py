@@ -52,7 +52,8 @@ def open_parquet(path: Path) -> Iterator[Source]:
                 wide = (column.cast(arrow.float64(), safe=False) for column in batch.columns)
                 yield np.column_stack([column.to_numpy(zero_copy_only=False) for column in wide])
 
-        yield Source(where, names, True, dtypes, None, read)
+        count = max(1, file.metadata.num_rows)
+        yield Source(where, names, True, dtypes, None, read, lambda rows: rows / count)
 
 
 def _batches(file: Any, where: str, names: list[str]) -> Iterator[Any]:

@@ -16,6 +16,7 @@ __all__ = ["Choice", "Source", "batch_rows", "chosen", "listed", "only"]
 
 BATCH_BYTES = 4 * 2**20
 LISTED = 8
+LONGEST = 40
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Source:
     read : callable
         Given the indices of columns, ascending: the rows of these, some at a time, as (n, columns), nan where a
         value is missing.
+    share : callable
+        Given the number of rows read so far: the share of the file that they are, or None if nobody knows.
     picked : bool
         Whether the inputs were chosen already, by the name of their array.
     """
@@ -47,6 +50,7 @@ class Source:
     dtypes: list[np.dtype[Any]]
     label: int | None
     read: Callable[[list[int]], Iterator[NDArray[Any]]]
+    share: Callable[[int], float | None]
     picked: bool = False
 
 
@@ -57,7 +61,7 @@ class Choice:
     Attributes
     ----------
     inputs, exclude : tuple of str
-        Names, or patterns with * and ?, of the inputs; without any, all columns but the label.
+        Names, or patterns with * and ?, of the inputs, in their order; without any, all columns but the label.
     label : str, optional
         Name of the label; by default it is ``y`` or the last column.
     labelled : bool
@@ -76,7 +80,7 @@ def batch_rows(columns: int) -> int:
 
 
 def chosen(source: Source, choice: Choice) -> tuple[list[int], int | None]:
-    """Indices of the inputs, in the order of the file, and of the label.
+    """Indices of the inputs, in the order that they are named in and then of the file, and of the label.
 
     Raises
     ------
@@ -95,13 +99,27 @@ def chosen(source: Source, choice: Choice) -> tuple[list[int], int | None]:
         and (not wanted or any(_matches(name, pattern) for pattern in wanted))
         and not any(_matches(name, pattern) for pattern in choice.exclude)
     ]
+    inputs.sort(key=lambda i: next((n for n, pattern in enumerate(wanted) if _matches(source.columns[i], pattern)), 0))
     if not inputs:
-        raise DataError(f"{source.where}: no column is left for the inputs; check --inputs, --exclude and --label")
+        raise DataError(f"{source.where}: {_why_none(source.columns)}")
     taken = [source.columns[i] for i in (*inputs, *(() if label is None else (label,)))]
+    if source.named and "" in taken:
+        number = source.columns.index("")
+        raise DataError(f"{source.where}: column {number} has no name (an index?); name it, or pass --exclude ''")
     twice = next((name for i, name in enumerate(taken) if name in taken[:i]), None)
     if twice is not None:
         raise DataError(f"{source.where}: two columns are named {printable(twice)}; rename one, or pass --exclude")
     return inputs, label
+
+
+def _why_none(columns: Sequence[str]) -> str:
+    """What to do where no column is left for the inputs."""
+    if len(columns) != 1:
+        return "no column is left for the inputs; check --inputs, --exclude and --label"
+    name = printable(columns[0][:LONGEST])
+    delimiter = next((character for character in ";|\t" if character in columns[0]), None)
+    remedy = "pass --no-label if it is an input" if delimiter is None else f"pass --delimiter '{printable(delimiter)}'"
+    return f"its only column is {name}, which leaves none for the inputs; {remedy}"
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -31,6 +31,7 @@ __all__ = [
 
 _HEAP = b"GCOL\1\0\0\0"
 _SEARCHED = 2**24
+_TABLE = re.compile(r"\.([ct]sv(\.gz)?|parquet|npy|npz)$", re.IGNORECASE)  # what relucli import reads
 
 
 def open_file(path: StrPath, name: StrPath | None = None) -> Any:
@@ -103,7 +104,10 @@ def _open_error(error: Exception, name: str) -> RelucliError:
         return io_error(error, name, writing=False)
     text = str(error)
     if "signature not found" in text:
-        return DataError(f"{name}: not an HDF5 file; convert it to HDF5 first")
+        made = (
+            f"make one of it: relucli import {name} -o data.h5" if _TABLE.search(name) else "convert it to HDF5 first"
+        )
+        return DataError(f"{name}: not an HDF5 file; {made}")
     sizes = re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", text)
     if sizes:
         return DataError(f"{name}: truncated HDF5 file, {sizes[1]} of {sizes[2]} bytes; copy or make it again")

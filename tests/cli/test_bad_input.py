@@ -38,7 +38,7 @@ class TestData:
 
     def test_not_hdf5(self, refused, pipeline, reader):
         Path("a.csv").write_text("1,2,3\n" * 1000)
-        refused(reader.format("a.csv"), "a.csv: not an HDF5 file; convert it to HDF5 first", 65)
+        refused(reader.format("a.csv"), "a.csv: not an HDF5 file; make one of it: relucli import a.csv -o data.h5", 65)
 
     def test_truncated(self, refused, pipeline, reader):
         content = Path("data.h5").read_bytes()

@@ -25,6 +25,7 @@ def test_import_tells_what_it_made(cli, folder):
         "dtype": "float64",
         "columns": ["a", "b"],
         "label": "y",
+        "label_from": "y",
         "paths": ["data.h5"],
         "bytes": Path("data.h5").stat().st_size,
     }
@@ -37,6 +38,36 @@ def test_import_for_people(cli, folder):
     text = cli("import a.csv -o data.h5 --drop-missing").stdout
     assert "rows     2 of 2 inputs, float64, 1 dropped\nlabel    y\nwritten  data.h5, " in text
     assert cli("import a.csv -o data.h5 --drop-missing --force --quiet").stdout == ""
+
+
+def test_it_says_what_it_took_for_the_label(cli, folder):
+    Path("a.csv").write_text("a,b,price\n1,2,3\n")
+    np.save("x.npy", np.eye(3))
+    np.save("y.npy", np.ones(3))
+    for line, label in (
+        ("a.csv", "price, the last column"),
+        ("a.csv --label b", "b"),
+        ("a.csv --no-label", "none"),
+        ("x.npy", "column 2, the last column"),
+        ("x.npy --label 0", "column 0"),
+        ("x.npy --label y.npy", "y.npy"),
+    ):
+        assert f"label    {label}\n" in cli(f"import {line} -o data.h5 --force").stdout
+
+
+def test_inputs_come_in_the_order_that_they_are_named_in(cli, folder):
+    Path("a.csv").write_text("f1,g,f0,h,y\n1,2,3,4,5\n")
+    values = cli("import a.csv -o data.h5 --inputs h --inputs f* --inputs g --json").json
+    assert values["columns"] == ["h", "f1", "f0", "g"]
+    with h5py.File("data.h5") as file:
+        assert file["x"][:].tolist() == [[4, 1, 3, 2]]
+
+
+def test_an_index_without_a_name_and_tabs_can_be_passed_by(cli, folder):
+    Path("a.csv").write_text("\ta\ty\n0\t1\t2\n")
+    assert cli("import", "a.csv", "-o", "data.h5", "--delimiter", r"\t", "--exclude", "").status == 0
+    with h5py.File("data.h5") as file:
+        assert (file["x"][:].tolist(), file["y"][:].tolist()) == ([[1]], [2])
 
 
 def test_standard_input(folder):
@@ -119,6 +150,8 @@ def files(folder):
         "twice.csv": "a,a,y\n1,2,3\n",
         "other.csv": "a,c,y\n1,2,3\n",
         "one.csv": "y\n1\n",
+        "semicolons.csv": "a;b;y\n1;2;3\n",
+        "index.csv": ",a,y\n0,1,2\n",
         "sheet.xlsx": "PK",
         "text.npy": "hello",
         "old.mat": "MATLAB 5.0 MAT-file, Platform: GLNXA64" + " " * 200,
@@ -165,7 +198,7 @@ FORMATS = "its name must end in .csv, .csv.gz, .tsv, .parquet, .npy, .npz or .ma
         ("old.h5", "old.h5: is HDF5 already; see relucli info old.h5", 2),
         ("empty.csv", "empty.csv: is empty; make it again", 65),
         ("names.csv", "names.csv: no rows; make it again", 65),
-        ("bytes.csv", "bytes.csv: not a text file of numbers with ',' between them", 65),
+        ("bytes.csv", "bytes.csv: not text in UTF-8; convert it to UTF-8 first", 65),
         (
             "word.csv",
             "word.csv: column b row 2 is 'high', not a number; correct it, or pass --exclude 'b'",
@@ -203,7 +236,20 @@ FORMATS = "its name must end in .csv, .csv.gz, .tsv, .parquet, .npy, .npz or .ma
             "other.csv: no column b, unlike a.csv; files of one dataset have the same columns",
             65,
         ),
-        ("one.csv", "one.csv: no column is left for the inputs; check --inputs, --exclude and --label", 65),
+        (
+            "one.csv",
+            "one.csv: its only column is y, which leaves none for the inputs; pass --no-label if it is an input",
+            65,
+        ),
+        (
+            "semicolons.csv",
+            "semicolons.csv: its only column is a;b;y, which leaves none for the inputs; pass --delimiter ';'",
+            65,
+        ),
+        ("a.csv --exclude ?", "a.csv: no column is left for the inputs; check --inputs, --exclude and --label", 65),
+        ("index.csv", "index.csv: column 0 has no name (an index?); name it, or pass --exclude ''", 65),
+        ("a.csv --memory 1MiB", "--memory 1MiB is too small for 3 columns: pass --memory 17MiB", 2),
+        ("labels.npz --label w", "labels.npz: no array w; it has x, u, v", 65),
         ("a.csv --label z", "a.csv: no column z; it has a, b, y", 65),
         ("a.csv --inputs z*", "a.csv: no column z*; it has a, b, y", 65),
         ("a.csv --exclude q", "a.csv: no column q; it has a, b, y", 65),

@@ -114,6 +114,12 @@ def test_inputs_without_labels(cli, foreign):
     assert (found["statistics"]["label"], found["next"]) == (None, "relucli predict NET.h5 a.h5")
 
 
+def test_a_file_of_matlab_is_to_be_imported(cli, foreign):
+    foreign("a(1).mat", x=np.ones((2, 5)), y=np.ones((1, 5)))
+    assert described(cli, "a(1).mat")[0]["next"] == "relucli import 'a(1).mat' -o data.h5"
+    assert "could be" not in cli("info a(1).mat").stdout
+
+
 def test_rows_that_cannot_be_used_are_trouble(cli, pipeline, foreign):
     x = np.ones((5, 2))
     x[3, 1] = np.nan
@@ -174,7 +180,7 @@ def test_more_datasets_than_are_listed(cli, foreign):
     ("name", "message", "status"),
     [
         ("missing.h5", "missing.h5: no such file; check its name", 66),
-        ("a.csv", "a.csv: not an HDF5 file; convert it to HDF5 first", 65),
+        ("a.csv", "a.csv: not an HDF5 file; make one of it: relucli import a.csv -o data.h5", 65),
         ("empty.h5", "empty.h5: no dataset x; it has y: make the file again", 65),
         (
             "newer.h5",

@@ -93,6 +93,11 @@ def test_standard_output_that_cannot_be_written(pipeline, spawn):
     ("line", "message", "status"),
     [
         ("net.h5 test.h5 --json", "--json and the predictions both want stdout; pass -o FILE", 2),
+        (
+            "net.h5 test.h5 -o p.parquet",
+            "p.parquet: predictions are written as HDF5, or as CSV to a name that ends in .csv",
+            2,
+        ),
         ("net.h5 test.h5 -o net.h5 --force", "net.h5 is both input and output; choose another output", 2),
         ("net.h5 test.h5 -o test.h5 --force", "test.h5 is both input and output; choose another output", 2),
         ("net.h5 test.h5 -o old.h5", "old.h5: exists already; pass --force to replace it", 73),

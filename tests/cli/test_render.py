@@ -125,6 +125,19 @@ def test_progress_says_speed_and_time_left_on_any_width(attach, monkeypatch, wid
     assert ("━" in terminal.getvalue()) == (width >= 80)
 
 
+def test_progress_keeps_its_speed_when_the_estimate_of_all_rows_changes(attach, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    attach(Terminal())
+    with View(json=False, quiet=False).progress() as progress:
+        for done, total in ((100, None), (200, 1100), (300, 1000), (400, 900)):
+            progress("import", done, total)
+            time.sleep(0.02)
+        (task,) = progress._bar.tasks
+    assert (task.completed, task.total) == (400, 900)
+    assert task.speed > 0
+    assert "rows/s" in task.fields["speed"]
+
+
 @pytest.mark.parametrize(("json", "quiet"), [(True, False), (False, True)])
 def test_progress_is_not_drawn_when_not_wanted(attach, json, quiet):
     terminal = attach(Terminal())

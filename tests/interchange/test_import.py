@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from relucli.errors import DataError
+from relucli.interchange.csv import BLOCK_BYTES
 from relucli.interchange.importing import Reading, import_data
 from relucli.interchange.source import Choice
 from relucli.storage.schema import Provenance
@@ -159,7 +160,7 @@ def test_numbers_of_parquet(folder):
         (Choice(), ["a", "b1", "b2"], "y"),
         (Choice(label="a"), ["b1", "y", "b2"], "a"),
         (Choice(inputs=("b*",)), ["b1", "b2"], "y"),
-        (Choice(inputs=("b?", "a"), exclude=("b1",)), ["a", "b2"], "y"),
+        (Choice(inputs=("b?", "a"), exclude=("b1",)), ["b2", "a"], "y"),
         (Choice(exclude=("y",)), ["a", "b1", "b2"], "y"),
         (Choice(labelled=False), ["a", "b1", "y", "b2"], None),
     ],
@@ -275,6 +276,27 @@ def test_a_damaged_gzip_file_is_refused(folder, table, damage):
     with pytest.raises(DataError, match=r"^a\.csv\.gz: "):
         imported("a.csv.gz")
     assert not Path("out.h5").exists()
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet", "a.npy", "small.npz", "a.mat"])
+def test_progress_counts_rows_of_as_many_as_the_files_are_likely_to_have(folder, name):
+    rows = 30_000
+    x = np.random.default_rng(0).standard_normal((rows, 20)).round(6)
+    told, paths = [], [f"1{name}", f"2{name}"]
+    for path in paths:
+        WRITERS[name](path, x, x[:, 0], [f"c{i}" for i in range(20)])
+    made = Provenance("made", 0)
+    import_data([*map(Path, paths)], Path("data.h5"), Reading(), made, progress=lambda *what: told.append(what))
+    done = [count for _, count, _ in told]
+    assert {name for name, _, _ in told} == {"import"}
+    assert sorted(set(done)) == done  # what is told never falls back, which would look like another pass
+    assert (done[0] < rows, done[-1]) == (True, 2 * rows)
+    # The estimate is off by what is read ahead at most, of CSV pyarrow's blocks and a buffer of gzip's.
+    size, text = Path(paths[0]).stat().st_size, rows * 200
+    ahead = rows * (8 * BLOCK_BYTES / text + 2**18 / size) if "csv" in name else 0
+    for _, count, total in told:
+        assert max(count + 1, 0.95 * 2 * rows * count / (count + ahead)) <= max(total, count + 1) <= 1.05 * 2 * rows
+        assert total > count
 
 
 def test_headers_that_claim_the_world_are_refused_before_memory_is_asked_for(folder):

@@ -78,7 +78,7 @@ def test_a_file_that_may_not_be_read():
 @pytest.mark.parametrize("content", [b"", b"x,y\n1,2\n", b"\x89HDF"])
 def test_a_file_that_is_not_hdf5(folder, content):
     Path("a.csv").write_bytes(content)
-    refused("a.csv", DataError, "a.csv: not an HDF5 file; convert it to HDF5 first")
+    refused("a.csv", DataError, "a.csv: not an HDF5 file; make one of it: relucli import a.csv -o data.h5")
 
 
 @pytest.mark.parametrize("kept", [100, 1000, 2160])
