@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relucli.learning.descent import Outcome
+from relucli.learning.homogeneous import BEYOND_REACH, sigmas_out_of_reach
 from relucli.learning.loss import Loss
 from relucli.learning.sketch import sketched, slice_settings
 from relucli.learning.subspace import Subspace, dependence
@@ -88,7 +89,7 @@ def diagnose(
     """
     found = [_inputs(rows, network, moments, engine), _span(span, network)]
     if not fit.quadratic.exact:
-        found += _residual(rows, network, loss, moments, span.whitened, engine)
+        found += _residual(rows, network, loss, moments, span, engine)
     found += _identifiability(fit, network, errors)
     return tuple(found)
 
@@ -174,21 +175,33 @@ def _left(network: ReluNetwork, block: Block) -> Array:
     return block.y - network(block.x)
 
 
+def _unexplained(
+    rows: Rows, network: ReluNetwork, loss: Loss, span: Subspace, engine: Engine, numbers: dict[str, Any]
+) -> Finding:
+    """Why a residual may depend on the inputs: neurons have biases, or are missing."""
+    judged = not (loss.robust or network.biases.any() or network.offset)
+    beyond = sigmas_out_of_reach(rows, network, span.basis, engine) if judged else None
+    if beyond is not None and beyond > BEYOND_REACH:
+        text = f"no network without biases gives such labels ({beyond:.0f} sigma): they look offset, or kinked off zero"
+        return Finding("residual", False, f"{text}; pass --bias", numbers | {"beyond": beyond})
+    text = f"still depends on the inputs ({numbers['mean_z']:.0f} sigma): neurons may be missing; try a larger -k"
+    return Finding("residual", False, text if network.offset else f"{text}, or --bias", numbers)
+
+
 def _residual(
-    rows: Rows, network: ReluNetwork, loss: Loss, moments: Moments, whiten: bool, engine: Engine
+    rows: Rows, network: ReluNetwork, loss: Loss, moments: Moments, span: Subspace, engine: Engine
 ) -> list[Finding]:
     """Whether mean or spread of the residual depends on the inputs, and how heavy its tails are."""
     residual = engine.fold(Gathered(partial(_left, network), 1), rows, "check").values[:, 0]
     left, seed = RelabelledRows(rows, residual), moments.settings.seed
-    settings = slice_settings(rows.dim, RESIDUAL_SLICES, "auto" if whiten else "off", seed)
+    settings = slice_settings(rows.dim, RESIDUAL_SLICES, "auto" if span.whitened else "off", seed)
     taken = estimate_moments(left, settings, engine)
-    mean, spread = dependence(taken, whiten, sketched(left, taken, seed, engine))
+    mean, spread = dependence(taken, span.whitened, sketched(left, taken, seed, engine))
     kurtosis = _excess_kurtosis(residual)
     numbers = {"mean_z": mean, "spread_z": spread, "kurtosis": kurtosis}
     found = []
     if mean > SUSPICIOUS:
-        text = f"still depends on the inputs ({mean:.0f} sigma): neurons may be missing; try a larger -k, or --bias"
-        found.append(Finding("residual", False, text, numbers))
+        found.append(_unexplained(rows, network, loss, span, engine, numbers))
     else:
         found.append(Finding("residual", True, f"shows no neuron left out ({mean:.1f} sigma)", numbers))
     if spread > SUSPICIOUS:

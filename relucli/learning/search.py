@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from relucli.learning.collapse import Path, collapse
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import grown, iterative, overcomplete, width
+from relucli.learning.homogeneous import BEYOND_REACH, sigmas_out_of_reach
 from relucli.learning.options import LearnOptions
 from relucli.learning.polish import Polished
 from relucli.learning.scale import rescaled
@@ -104,21 +105,42 @@ def _refined_basis(fit: Polished, split: Split, options: LearnOptions, metric: M
     return metric.raw(np.linalg.qr(metric.white(np.column_stack(spanning)))[0]), bool(unexplained)
 
 
+def _out_of_reach(student: Student, split: Split, basis: Array, options: LearnOptions) -> bool:
+    """Whether no network without biases gives labels like these, so that to look for more neurons is in vain."""
+    if options.bias or options.loss != "squared":
+        return False
+    beyond = sigmas_out_of_reach(split.rows, student, basis, split.engine)
+    return beyond is not None and beyond > BEYOND_REACH
+
+
+def _within_reach(path: Path, split: Split, basis: Array, options: LearnOptions) -> Path:
+    """The path; where no network without biases will do, no more of it than is clearly needed: it would never end."""
+    if path[max(path)].quadratic.exact:
+        return path
+    student = path[max(path)].student.lifted(lifting(basis, options.bias))
+    least = clearly_needed(path)
+    return {least: path[least]} if _out_of_reach(student, split, basis, options) else path
+
+
 def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric: Metric) -> Selection:
     """Discover, select, and repeat on the refined span while that finds more.
 
     A first fit knows the span much better than the moments did, so that what was blurred, neurons closer to each
     other than the error of the span among them, can be told apart in a second.  Where the residual still depends on
-    the inputs, there are more starts.
+    the inputs, there are more starts, unless no network without biases would do better.
     """
     workers, seen = split.engine.workers, split.seen(basis)
     path = _at_best_scale(_discover(seen, most, options, 0, workers), seen, workers)
+    if options.neurons is None:
+        path = _within_reach(path, split, basis, options)
     selection = select(path, seen, split, metric)
     for turn in range(1, ROUNDS):
         if selection.exact:
             break
         basis, unexplained = _refined_basis(selection.fit, split, options, metric)
         if unexplained:
+            if _out_of_reach(selection.fit.student, split, basis, options):
+                break
             options = replace(options, starts=MORE_STARTS * options.starts)
         seen = split.seen(basis)
         known = _on_span(selection.fit.student, seen, options.bias)
