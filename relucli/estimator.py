@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import warnings
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -12,8 +12,8 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Regress
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from relucli.api.common import Data, engine_for, opened, paths_in
-from relucli.api.networks import learn
+from relucli.api.common import Data, engine_for, in_parameters, opened, paths_in, workers_for
+from relucli.api.networks import evaluate, learn
 from relucli.errors import RelucliWarning, UnsupportedError, UsageError
 from relucli.learning.diagnose import Finding
 from relucli.learning.fallback import fit_linear
@@ -24,7 +24,6 @@ from relucli.learning.subspace import Method, Whitening
 from relucli.network import ReluNetwork
 from relucli.quantities import parse_memory
 from relucli.storage.spool import Spool
-from relucli.streaming.executors import usable_cores
 
 __all__ = ["ReluNetworkRegressor"]
 
@@ -32,14 +31,6 @@ Floats = NDArray[np.float64]
 
 KEPT = 0.25
 """Share of the memory bound that rows given to partial_fit may take before they go to disk."""
-
-# Options in messages, as parameters.
-_SPELT = {
-    r"(?<!\w)-k \S+ at most": "a smaller n_neurons",
-    r"a larger -k(?!\w)": "more neurons",
-    r"--bias(?!\w)": "bias=True",
-    r"--loss huber": "loss='huber'",
-}
 
 
 class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, BaseEstimator):
@@ -196,6 +187,7 @@ class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
             If files cannot be read or used, or a parameter cannot be meant.
         """
         self._spool = None
+        self.__dict__.pop("feature_names_in_", None)
         if not paths_in(X):
             self._learn(self._checked(X, y, reset=True))
             return self
@@ -203,7 +195,6 @@ class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
             raise ValueError("y must be None where X names files: the labels are in the files")
         self._learn(X)
         self.n_features_in_ = self.network_.dim
-        self.__dict__.pop("feature_names_in_", None)
         return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -249,6 +240,17 @@ class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
         x = self._inputs(X).astype(np.float64, copy=False)
         return np.asarray(np.maximum(x @ self.weights_.T + self.biases_, 0.0))
 
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """R^2 on arrays or, where X names files, on their rows, read in blocks."""
+        if not paths_in(X):
+            return float(super().score(X, y, sample_weight))
+        if y is not None or sample_weight is not None:
+            raise ValueError("y and sample_weight must be None where X names files: the labels are in the files")
+        check_is_fitted(self)
+        where: Any = {"inputs": self.inputs, "labels": self.labels}
+        r2 = evaluate(self.network_, X, **where, workers=workers_for(self.n_jobs), memory=self.memory).score.r2
+        return float("nan") if r2 is None else r2
+
     def _checked(self, X: Any, y: Any, *, reset: bool) -> tuple[Any, Any]:
         """Arrays of finite numbers: rows one after the other, so that sums do not depend on how X is stored."""
         floats = [np.float64, np.float32]
@@ -257,10 +259,12 @@ class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
 
     def _inputs(self, X: Any) -> Any:
         check_is_fitted(self)
+        if paths_in(X):
+            raise ValueError("this takes an array: for files there is score, and relucli predict in the shell")
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
 
     def _learn(self, data: Data) -> None:
-        workers = self._workers()
+        workers = workers_for(self.n_jobs)
         try:
             found = learn(
                 data,
@@ -279,7 +283,9 @@ class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
                 memory=self.memory,
             )
         except UnsupportedError as error:
-            self._fall_back(data, workers, str(error))
+            self._fall_back(data, workers, in_parameters(str(error)))
+        except UsageError as error:
+            raise UsageError(in_parameters(str(error))) from error
         else:
             self._keep(found)
 
@@ -296,8 +302,6 @@ class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
         """Fit what the rows do support, and say so."""
         with opened(data, self.inputs, self.labels) as rows:
             found, samples = fit_linear(rows, engine_for(workers, self.memory)), rows.samples
-        for flag, parameter in _SPELT.items():
-            reason = re.sub(flag, parameter, reason)
         fitted = "a linear function" if found.network.linear.any() else "the mean of the labels"
         message = f"{reason}; {fitted} was fitted in place of a network"
         warnings.warn(message, RelucliWarning, stacklevel=4)
@@ -309,7 +313,7 @@ class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
         self.supported_, self.n_samples_ = False, samples
 
     def _keep_network(self, network: ReluNetwork) -> None:
-        self.network_ = network
+        network = self.network_ = replace(network, columns=getattr(self, "feature_names_in_", network.columns))
         self.weights_, self.coefficients_, self.biases_ = network.weights, network.coefficients, network.biases
         self.linear_, self.offset_ = network.linear, network.offset
 
@@ -317,12 +321,6 @@ class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
         if isinstance(self.random_state, int | np.integer):
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31))
-
-    def _workers(self) -> int:
-        if self.n_jobs == 0:
-            raise UsageError("n_jobs must not be 0: pass the number of threads, or -1 for all cores")
-        jobs = 1 if self.n_jobs is None else self.n_jobs
-        return jobs if jobs > 0 else max(1, usable_cores() + 1 + jobs)
 
     @property
     def _n_features_out(self) -> int:

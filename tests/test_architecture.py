@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "generation": {"errors", "network", "streaming", "storage", "synthesis"},
     "inspection": {"errors", "network", "streaming", "storage", "moments"},
     "interchange": {"errors", "extras", "network", "streaming", "storage"},
-    "moments": {"errors", "streaming", "storage"},
+    "moments": {"errors", "quantities", "streaming", "storage"},
     "learning": {"errors", "quantities", "network", "streaming", "storage", "moments"},
     "report": {"errors", "extras", "quantities", "network", "streaming", "storage", "scoring", "moments", "learning"},
 }

@@ -217,10 +217,53 @@ def test_only_rows_that_can_be_used_are_fitted_by_less(tmp_path):
         warnings.simplefilter("error")
         with pytest.raises(DataError, match=r"bad\.h5: y row 1999 is nan"):
             ReluNetworkRegressor().fit(tmp_path / "bad.h5")
-    with pytest.raises(UsageError, match=r"^--loss must be one of squared, huber, not least$"):
-        ReluNetworkRegressor(loss="least").fit(X, Y)
-    with pytest.raises(UsageError, match=r"^n_jobs must not be 0"):
-        ReluNetworkRegressor(n_jobs=0).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": "least"}, "loss must be one of squared, huber, not least"),
+        ({"n_neurons": 0}, "n_neurons=0: there must be at least one neuron"),
+        ({"n_neurons": "three"}, "n_neurons='three': not a whole number"),
+        ({"n_neurons": 2.0}, "n_neurons=2.0: not a whole number"),
+        ({"n_neurons": True}, "n_neurons=True: not a whole number"),
+        ({"max_neurons": "many"}, "max_neurons 'many': not a whole number"),
+        ({"n_starts": 0}, "n_starts must be at least 1, not 0"),
+        ({"bias": "yes"}, "bias must be True or False, not 'yes'"),
+        ({"random_state": -1}, "random_state must be from 0 to 2^64 - 1, not -1"),
+        ({"memory": "lots"}, "memory lots: not a size; pass one like 512MiB, 2GiB or 1e9"),
+        ({"n_jobs": 0}, "n_jobs must not be 0: pass the number of threads, or -1 for all cores"),
+    ],
+)
+def test_parameters_that_cannot_be_meant_are_refused_by_their_names(options, message):
+    with pytest.raises(UsageError) as caught:
+        ReluNetworkRegressor(**options).fit(X, Y)
+    assert str(caught.value) == message
+
+
+def test_files_are_scored_and_what_takes_arrays_says_so(tmp_path, fitted):
+    with h5py.File(tmp_path / "data.h5", "w") as file:
+        file["x"], file["y"] = X, Y
+    assert fitted.score(tmp_path / "data.h5") == pytest.approx(fitted.score(X, Y), rel=1e-12)
+    assert fitted.score([tmp_path / "data.h5"] * 2) == pytest.approx(fitted.score(X, Y), rel=1e-12)
+    with pytest.raises(ValueError, match=r"^y and sample_weight must be None where X names files"):
+        fitted.score(tmp_path / "data.h5", Y)
+    for method in (fitted.predict, fitted.transform):
+        with pytest.raises(ValueError, match=r"^this takes an array: for files there is score"):
+            method(str(tmp_path / "data.h5"))
+    with pytest.raises(NotFittedError):
+        ReluNetworkRegressor().score(tmp_path / "data.h5")
+
+
+def test_the_network_knows_the_names_of_a_data_frame():
+    names = tuple(f"f{i}" for i in range(5))
+    frame = pd.DataFrame(X, columns=names)
+    regressor = ReluNetworkRegressor(n_neurons=2).fit(frame, Y)
+    assert regressor.network_.columns == names
+    assert relucli.learn((frame, Y), 2).network.columns == names
+    assert ReluNetworkRegressor(n_neurons=2).partial_fit(frame, Y).network_.columns == names
+    assert regressor.fit(X, Y).network_.columns == ()
+    assert relucli.learn((pd.DataFrame(X), Y), 2).network.columns == ()
 
 
 def test_seeds():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,13 +20,28 @@ from relucli.storage.schema import StrPath
 from relucli.streaming.executors import usable_cores
 from relucli.streaming.fold import DEFAULT_MEMORY, Engine, Progress
 
-__all__ = ["Data", "NetworkLike", "engine_for", "network_of", "opened", "paths_in"]
+__all__ = ["Data", "NetworkLike", "engine_for", "in_parameters", "network_of", "opened", "paths_in", "workers_for"]
 
 Data = StrPath | Sequence[StrPath] | tuple[ArrayLike, ArrayLike] | StoredRows | MemoryRows
 """A path, a list of paths, a pair of inputs (n, d) and labels (n,), or rows that are open already."""
 
 NetworkLike = ReluNetwork | NetworkFile | Learned | StrPath
 """A network, something that has one, or the path of a network file."""
+
+_PARAMETERS = {
+    r"(?<!\w)-k \S+ at most": "a smaller n_neurons",
+    r"a larger -k(?!\w)": "more neurons",
+    r"(?<!\S)-k (\S+):": r"n_neurons=\1:",
+    r"pass --memory (\w+)": r"pass memory='\1'",
+    r"(?<=pass )--bias(?!\w)": "bias=True",
+    r"(?<=pass )--whiten (\w+)": r"whiten='\1'",
+    r"--loss huber": "loss='huber'",
+    r"--starts": "n_starts",
+    r"--seed": "random_state",
+    r"--max-neurons": "max_neurons",
+    r"--(\w+)": r"\1",
+}
+"""Options in messages, as parameters of the regressor: patterns and what takes their place, in this order."""
 
 
 def paths_in(data: Any) -> list[Any]:
@@ -64,6 +80,28 @@ def engine_for(
     if workers is not None and workers < 1:
         raise UsageError(f"--workers must be at least 1, not {workers}")
     return Engine(workers or usable_cores(), parse_memory(str(memory)), progress)
+
+
+def workers_for(jobs: int | None) -> int:
+    """Threads that scikit-learn's n_jobs asks for: None is one, -1 all cores, -2 all but one.
+
+    Raises
+    ------
+    UsageError
+        If it is 0.
+    """
+    if jobs == 0:
+        raise UsageError("n_jobs must not be 0: pass the number of threads, or -1 for all cores")
+    if jobs is None or jobs > 0:
+        return jobs or 1
+    return max(1, usable_cores() + 1 + jobs)
+
+
+def in_parameters(message: str) -> str:
+    """A message that speaks of the options of a command, as the regressor has them: as parameters."""
+    for option, parameter in _PARAMETERS.items():
+        message = re.sub(option, parameter, message)
+    return message
 
 
 def network_of(what: NetworkLike) -> ReluNetwork:

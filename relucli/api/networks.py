@@ -15,6 +15,8 @@ from relucli.learning.pipeline import Learned
 from relucli.learning.subspace import Method, Whitening
 from relucli.moments.estimate import Moments
 from relucli.network import Match, PopulationError, ReluNetwork, match, population_error
+from relucli.network.display import Column, as_html, as_text
+from relucli.quantities import counted, number, with_error
 from relucli.scoring import Score, score
 from relucli.storage.results import NetworkFile, read_network, write_moments, write_network
 from relucli.storage.schema import Provenance, StrPath
@@ -23,7 +25,7 @@ from relucli.streaming.fold import DEFAULT_MEMORY, Progress
 __all__ = ["Evaluation", "evaluate", "learn", "load", "save"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """How well a network predicts, and how close it is to its teacher.
 
@@ -40,6 +42,29 @@ class Evaluation:
     score: Score
     population_error: PopulationError | None = None
     matches: tuple[Match, ...] = ()
+
+    def __repr__(self) -> str:
+        """The metrics with their standard errors and, of a teacher, planted beside recovered neurons."""
+        return as_text(f"Evaluation({counted(self.score.samples, 'row')})", *self._shown())
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        return as_html(f"Evaluation: {counted(self.score.samples, 'row')}", *self._shown())
+
+    def _shown(self) -> tuple[list[Column], list[str]]:
+        """The table of neurons, and the lines that follow it."""
+        known = vars(self.score)
+        notes = [f"{name}: {with_error(known[name], known[f'{name}_se'])}" for name in ("mse", "rmse", "mae", "r2")]
+        if self.population_error is not None:
+            notes.append(f"population error: {self.population_error.value:.2e} of the teacher's variance")
+        table = {
+            "planted": [str(found.teacher) for found in self.matches],
+            "recovered": ["-" if found.student is None else str(found.student) for found in self.matches],
+            "angle, rad": [number(found.angle) for found in self.matches],
+            "coefficient error": [number(found.coefficient_error) for found in self.matches],
+            "bias error": [number(found.bias_error) for found in self.matches],
+        }
+        return [Column(heading, cells) for heading, cells in table.items()], notes
 
 
 def learn(

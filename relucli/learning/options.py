@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from relucli.errors import UsageError
 from relucli.learning.subspace import Method, Whitening
 
@@ -64,6 +66,12 @@ class LearnOptions:
         for name, words in choices.items():
             if getattr(self, name) not in words:
                 raise UsageError(f"--{name} must be one of {', '.join(words)}, not {getattr(self, name)}")
+        if not isinstance(self.bias, bool | np.bool_):
+            raise UsageError(f"--bias must be True or False, not {self.bias!r}")
+        counts = {"-k": self.neurons, "--max-neurons": self.most, "--starts": self.starts, "--seed": self.seed}
+        for option, count in counts.items():
+            if count is not None and (isinstance(count, bool) or not isinstance(count, int | np.integer)):
+                raise UsageError(f"{option} {count!r}: not a whole number")
         if self.neurons is not None and self.neurons < 1:
             raise UsageError(f"-k {self.neurons}: there must be at least one neuron")
         for option, count in (("--max-neurons", self.most), ("--starts", self.starts)):

@@ -18,6 +18,7 @@ from relucli.moments.scaling import Scaling
 from relucli.moments.setup import MomentSettings, Setup, set_up
 from relucli.moments.sliced import SliceMoments
 from relucli.moments.whitening import whitened
+from relucli.quantities import counted
 from relucli.storage.views import ShiftedRows
 from relucli.streaming.accumulator import Joint
 from relucli.streaming.fold import Engine, Rows
@@ -27,7 +28,7 @@ __all__ = ["MomentSettings", "Moments", "estimate_moments"]
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Moments:
     """Moments of a dataset.
 
@@ -57,6 +58,13 @@ class Moments:
     fingerprint: str
     scaling: Scaling
     narrow: bool = False
+
+    def __repr__(self) -> str:
+        """What they are moments of, and which."""
+        orders = ", ".join(map(str, self.settings.orders))
+        along = f"orders {orders} along {counted(self.settings.contractions, 'direction')}"
+        what = f"{counted(self.samples, 'row')} of {counted(self.dim, 'input')}"
+        return f"Moments({what}; {along}, {counted(self.settings.slices, 'slice')})"
 
     @property
     def samples(self) -> int:

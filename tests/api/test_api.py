@@ -16,6 +16,7 @@ from relucli.cli.app import run
 from relucli.errors import DataError, InputError, OutputError, UnsupportedError, UsageError
 from relucli.learning.pipeline import Learned
 from relucli.moments.estimate import Moments
+from relucli.quantities import with_error
 from relucli.storage.results import NetworkFile
 
 GENERATE = "generate data.h5 --samples 4000 --dim 4 --neurons 2 --noise 0.1 --seed 5 --teacher-out teacher.h5 -q"
@@ -130,6 +131,10 @@ def test_data_of_no_known_kind(data):
     ("options", "message"),
     [
         ({"neurons": 0}, "-k 0: there must be at least one neuron"),
+        ({"neurons": "3"}, "-k '3': not a whole number"),
+        ({"neurons": 2.0}, "-k 2.0: not a whole number"),
+        ({"bias": 1}, "--bias must be True or False, not 1"),
+        ({"seed": 0.5}, "--seed 0.5: not a whole number"),
         ({"loss": "absolute"}, "--loss must be one of squared, huber, not absolute"),
         ({"subspace": "all"}, "--subspace must be one of sliced, contracted, both, not all"),
         ({"whiten": True}, "--whiten must be one of auto, on, off, not True"),
@@ -153,6 +158,23 @@ def test_errors_name_the_file(data):
         file["a"], file["b"] = data[0][:50], np.zeros(50)
     with pytest.raises(UnsupportedError, match=r"^bad\.h5: y is constant"):
         relucli.learn("bad.h5", inputs="a", labels="b")
+
+
+def test_results_show_what_they_say_in_lines_and_in_notebooks():
+    teacher = relucli.plant("random", 4, 2, seed=1)
+    data = relucli.sample(teacher, 1000, noise=0.1)
+    moments = relucli.take_moments(data, slices=8)
+    assert repr(moments) == "Moments(1,000 rows of 4 inputs; orders 1, 2, 4, 6 along 8 directions, 8 slices)"
+    found = relucli.evaluate(teacher, data, teacher)
+    lines = repr(found).splitlines()
+    assert lines[0] == "Evaluation(1,000 rows)"
+    assert lines[1].split() == ["planted", "recovered", "angle,", "rad", "coefficient", "error", "bias", "error"]
+    assert [line.split() for line in lines[2:4]] == [["0", "0", "0", "0", "0"], ["1", "1", "0", "0", "0"]]
+    score = found.score
+    assert lines[5] == f"rmse: {with_error(score.rmse, score.rmse_se)}"
+    assert lines[8] == "population error: 0.00e+00 of the teacher's variance"
+    assert "<strong>Evaluation: 1,000 rows</strong>" in found._repr_html_()
+    assert len(repr(relucli.evaluate(teacher, data)).splitlines()) == 5
 
 
 def test_bounds_on_memory_in_bytes_or_in_words():
