@@ -20,8 +20,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import h5py
@@ -34,19 +35,43 @@ ADDRESS_SPACE = 4 * 10**9
 SECONDS = 20
 REFUSALS = {65, 66, 74}
 SOUND = -1
+OUTPUTS = ("out.h5", "out.json")
 
 MAKE = (
     "generate data.h5 --samples 400 --dim 3 --neurons 1 --noise 0.1 --seed 3 --teacher-out teacher.h5 -q",
     "moments data.h5 -o moments.h5 --contractions 2 --orders 1,2,4 --slices 4 -q",
     "learn data.h5 -o network.h5 -k 1 --moments moments.h5 -q",
+    "generate more.h5 --samples 300 --teacher teacher.h5 --seed 5 -q",
+    "moments more.h5 -o second.h5 --like moments.h5 -q",
 )
-FILES = {"dataset": "data.h5", "foreign": "foreign.h5", "moments": "moments.h5", "network": "network.h5"}
+FILES = {
+    "dataset": ("data.h5",),
+    "foreign": ("foreign.h5",),
+    "moments": ("moments.h5",),
+    "network": ("network.h5",),
+    "predict": ("data.h5",),
+    "export": ("network.h5",),
+    "merge": ("second.h5",),
+    "info": ("data.h5", "foreign.h5", "moments.h5", "network.h5"),
+}
+"""What is damaged, in turn."""
+
 COMMANDS = {
     "dataset": "evaluate network.h5 bad.h5 --json --workers 1",
     "foreign": "evaluate network.h5 bad.h5 --json --workers 1",
     "moments": "learn data.h5 -k 1 --starts 1 --moments bad.h5 -o out.h5 --json --workers 1",
     "network": "evaluate bad.h5 data.h5 --teacher teacher.h5 --json --workers 1",
+    "predict": "predict network.h5 bad.h5 --workers 1",
+    "export": "export bad.h5 -o out.json --json",
+    "merge": "merge moments.h5 bad.h5 -o out.h5 --json",
+    "info": "info bad.h5 --json --workers 1",
 }
+OPEN = {"foreign", "info"}
+"""Where no answer to a damaged file is known to be right."""
+
+ROWS = {"dataset", "predict"}
+"""Where none is to one that was rebuilt."""
+
 EXTREMES = [0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1, 2**40]
 
 Random = np.random.Generator
@@ -179,32 +204,33 @@ REBUILD = [remove, retype, retype, enlarge, enlarge, relink, annotate, annotate,
 def mutate(kind: str, seed: int) -> tuple[str, bool]:
     """Write bad.h5; what was done to it, and whether there is one right answer."""
     random = np.random.default_rng([seed, len(kind)])
-    content = bytearray(Path(FILES[kind]).read_bytes())
+    content = bytearray(Path("bad.h5").read_bytes())
     if random.integers(4):
         change = DAMAGE[random.integers(len(DAMAGE))]
         change(content, random)
         Path("bad.h5").write_bytes(content)
-        return change.__name__, kind != "foreign"
-    Path("bad.h5").write_bytes(content)
+        return change.__name__, kind not in OPEN
     with h5py.File("bad.h5", "a") as file:
         rebuild = REBUILD[random.integers(len(REBUILD))]
         names: list[str] = []
         file.visit(names.append)
         rebuild(file, names[random.integers(len(names))], random)
-    return rebuild.__name__, kind not in ("dataset", "foreign")
+    return rebuild.__name__, kind not in OPEN | ROWS
 
 
 # What comes of it
 
 
 def everything(kind: str, path: str) -> str:
-    """All that a file says, as text that two equal files share."""
+    """All that a file, or what was made of it, says, as text that two equal ones share."""
     from relucli.storage.dataset import open_dataset
     from relucli.storage.results import read_moments, read_network
 
     if kind in ("dataset", "foreign"):
         with open_dataset(path) as rows:
             return rows.fingerprint
+    if kind not in ("moments", "network"):
+        return "".join(path.read_bytes().hex() for path in Path().glob("out.*"))
     found = vars(read_moments(path) if kind == "moments" else read_network(path))
     return json.dumps(found, default=lambda value: value.tolist() if hasattr(value, "tolist") else vars(value))
 
@@ -213,7 +239,7 @@ def child(kind: str, seed: int) -> None:
     """Damage the file, run the command on it, and end the process."""
     for name, number in (("stdout", 1), ("stderr", 2)):
         os.dup2(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
-    shutil.copy(FILES[kind], "bad.h5")
+    shutil.copy(FILES[kind][seed % len(FILES[kind])], "bad.h5")
     mutation, strict = ("none", True) if seed == SOUND else mutate(kind, seed)
     Path("mutation").write_text(f"{mutation} {int(strict)}")
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
@@ -233,7 +259,7 @@ def child(kind: str, seed: int) -> None:
 
 def attempt(kind: str, seed: int) -> int:
     """Try a mutation in the working folder, in a fork; the exit status, negative for a signal."""
-    for name in ("out.h5", "bad.h5", "mutation", "everything"):
+    for name in ("bad.h5", "mutation", "everything", *OUTPUTS):
         Path(name).unlink(missing_ok=True)
     process = os.fork()
     if process:
@@ -244,8 +270,9 @@ def attempt(kind: str, seed: int) -> int:
 
 def answer() -> tuple[dict[str, object], str]:
     """What the command printed, without the time that it took, and all that the file says."""
-    values: dict[str, object] = json.loads(Path("stdout").read_text())
-    values.pop("seconds")
+    printed = Path("stdout").read_text()
+    values: dict[str, object] = json.loads(printed) if printed.startswith("{") else {"printed": printed}
+    values.pop("seconds", None)
     return values, Path("everything").read_text()
 
 
@@ -255,7 +282,7 @@ def judged(status: int, right: tuple[dict[str, object], str]) -> tuple[str, str 
     printed, said = (Path(name).read_bytes().decode(errors="replace") for name in ("stdout", "stderr"))
     if status in REFUSALS or (status == 2 and "--memory" in said and strict == "0"):
         tidy = said.startswith("relucli: ") and said.count("\n") == 1 and said[:-1].isprintable()
-        if tidy and not printed and not Path("out.h5").exists():
+        if tidy and not printed and not any(map(os.path.exists, OUTPUTS)):
             return "refused", None
     elif status == 0 and not said:
         same = answer() == right
@@ -271,8 +298,9 @@ def serve(kind: str, count: int) -> None:
         assert app.run(line.split()) == 0, line
     with h5py.File("data.h5") as file, h5py.File("foreign.h5", "w") as foreign:
         foreign["x"], foreign["y"] = file["x"][()], file["y"][()]
-    shutil.copy(FILES[kind], "bad.h5")
-    assert app.run(COMMANDS[kind].split()) == 0  # what it imports and prepares, it need not again
+    shutil.copy(FILES[kind][0], "bad.h5")
+    with redirect_stdout(StringIO()):
+        assert app.run(COMMANDS[kind].split()) == 0  # what it imports and prepares, forks need not again
     assert attempt(kind, SOUND) == 0, Path("stderr").read_text()
     right = answer()
     gc.freeze()
@@ -290,14 +318,20 @@ def mutations(kind: str, tries: int, folder: Path) -> Iterator[str | None]:
             yield json.loads(line)[1]
 
 
+KINDS = (
+    ("dataset", "datasets", 2000, 60),
+    ("foreign", "datasets without checksums", 2000, 0),
+    ("moments", "moments", 2000, 60),
+    ("network", "networks", 2000, 60),
+    ("predict", "inputs to predict for", 500, 0),
+    ("export", "networks to export", 500, 0),
+    ("merge", "moments to merge", 500, 0),
+    ("info", "files to be told of, of four kinds", 500, 20),
+)
+
 TRIALS = [
-    Trial(f"damaged and hostile files: {what}", partial(mutations, kind), tries=2000, share=share)
-    for kind, what, share in (
-        ("dataset", "datasets", 60),
-        ("foreign", "datasets without checksums", 0),
-        ("moments", "moments", 60),
-        ("network", "networks", 60),
-    )
+    Trial(f"damaged and hostile files: {what}", partial(mutations, kind), tries, share)
+    for kind, what, tries, share in KINDS
 ]
 
 if __name__ == "__main__":
