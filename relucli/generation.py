@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from relucli.errors import UsageError
@@ -100,6 +101,7 @@ def generate(
         shards=recipe.shards,
         force=outputs.force,
         checkpoint=checkpoint,
+        identity=_identity(teacher, recipe),
     )
     stripes = synthesize(
         teacher,
@@ -118,6 +120,14 @@ def generate(
         if outputs.teacher is not None:  # while the dataset can still be taken back
             write_network(outputs.teacher, teacher, provenance=provenance, force=outputs.force)
     return writer.paths
+
+
+def _identity(teacher: ReluNetwork, recipe: Recipe) -> str:
+    """Digest of all that the rows depend on."""
+    digest = blake2b(repr((recipe, teacher.offset)).encode(), digest_size=16)
+    for array in (teacher.weights, teacher.coefficients, teacher.biases, teacher.linear):
+        digest.update(array.astype("<f8").tobytes())
+    return digest.hexdigest()
 
 
 def _fitting_workers(teacher: ReluNetwork, engine: Engine) -> int:

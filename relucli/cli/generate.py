@@ -72,12 +72,15 @@ def generate(
       relucli generate test.h5 --samples 1e5 --teacher teacher.h5 --seed 1
     """
     from relucli import generation
+    from relucli.storage.writer import shard_paths
 
     start, view = perf_counter(), View(as_json, quiet)
     recipe = generation.Recipe(parse_count(samples, "--samples"), seed, noise, dtype, shards)
     if teacher is None:
         network = _plant(dim, neurons, family, separation, bias, seed)
     else:
+        for path in (*shard_paths(data, shards), *([teacher_out] if teacher_out else [])):
+            options.check_result(path, [teacher], force)
         network = _saved(view, teacher, dim, neurons, (family, separation, bias), seed)
     if scheduler is not None:
         view.note("rows are drawn on this machine: generate has no use for --scheduler")

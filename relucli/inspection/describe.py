@@ -12,12 +12,13 @@ from typing import Any
 from relucli.errors import DataError, printable
 from relucli.inspection.statistics import Statistics, column_statistics
 from relucli.moments.estimate import Moments
+from relucli.moments.files import load_moments
 from relucli.storage.dataset import open_dataset
 from relucli.storage.hdf5 import open_file, reading
 from relucli.storage.links import find_dataset
 from relucli.storage.listing import Entry, list_datasets
 from relucli.storage.names import read_names
-from relucli.storage.results import NetworkFile, read_moments, read_network
+from relucli.storage.results import NetworkFile, read_network
 from relucli.storage.schema import (
     DATASET,
     INPUTS,
@@ -150,8 +151,7 @@ def _dataset(found: Description, engine: Engine, full: bool, trust: Trust | None
 
 
 def _moments(found: Description, *_: Any) -> None:
-    stored = read_moments(found.path)
-    found.moments = moments = Moments.restore(stored.arrays, stored.settings, stored.fingerprint)
+    found.moments = moments = load_moments(found.path)[0]
     found.samples, found.dim = moments.samples, moments.dim
     found.next = f"relucli learn DATA.h5 --moments {shlex.quote(str(found.path))} -o net.h5"
 

@@ -49,7 +49,7 @@ def population_error(student: ReluNetwork, teacher: ReluNetwork) -> PopulationEr
     Raises
     ------
     DataError
-        If the dimensions differ or the teacher is constant.
+        If the dimensions differ, the teacher is constant, or squares overflow.
     """
     check_dims(student, teacher)
     f, g = (net.flipped(net.biases > 0) for net in (student, teacher))
@@ -61,6 +61,8 @@ def population_error(student: ReluNetwork, teacher: ReluNetwork) -> PopulationEr
         linear=f.linear - g.linear,
         offset=f.offset,
     )
+    if not math.isfinite(_terms(difference) + _terms(g)):
+        raise DataError("the networks are too large to be compared: their squares overflow")
     error, spread = gram(difference, difference), g.variance()
     if error > RESOLVED * _terms(difference) and spread > RESOLVED * _terms(g):
         return PopulationError(error / spread, "closed-form", 0)
@@ -74,7 +76,7 @@ def _terms(network: ReluNetwork) -> float:
     """An upper bound of the terms that E network^2 is the sum of; biases at most 0."""
     relus = np.abs(network.coefficients) @ np.sqrt(relu_second_moment(network.biases))
     size = relus + np.linalg.norm(network.linear) + abs(network.offset)
-    return float(size) ** 2
+    return float(size) * float(size)  # infinite if it overflows
 
 
 def _fresh_moments(f: ReluNetwork, g: ReluNetwork) -> tuple[float, float]:

@@ -28,6 +28,7 @@ __all__ = ["Contents", "Writer", "create_contents"]
 
 DIGESTS = "relucli_sha256"
 LONGEST_JSON = 2**24
+MOST_NAMES = 1000
 AGAIN = "make the file again"
 NO_TEXT = "does not hold text of fixed length"
 
@@ -158,7 +159,7 @@ class Contents:
         if self._digests:
             return [name.removeprefix(f"{group}/") for name in self._digests if name.startswith(f"{group}/")]
         with reading(self.where, group):
-            return [*dataset_names(found), *found.attrs]
+            return [*dataset_names(found, MOST_NAMES)[0], *found.attrs]
 
     def array(self, name: str, shape: Shape | None = None, finite: bool = True) -> NDArray[Any]:
         """An array of real numbers, of a shape in which None is any length."""

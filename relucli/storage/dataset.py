@@ -19,7 +19,7 @@ from relucli.storage.checksums import checksums
 from relucli.storage.columns import FiniteRows, block_dtype, check_columns, check_finite
 from relucli.storage.hdf5 import open_file, reading
 from relucli.storage.names import differing, read_names
-from relucli.storage.part import Part
+from relucli.storage.part import Part, check_shards
 from relucli.storage.schema import INPUTS, LABELS, StrPath
 from relucli.storage.trust import Trust
 from relucli.storage.writer import DatasetWriter, shard_paths
@@ -173,6 +173,7 @@ class StoredRows(FiniteRows):
                         f"{where}: {printable(self._columns[0])} has {columns} columns, "
                         f"but {parts[0].where} has {first}; files of one dataset have the same"
                     )
+            check_shards([(path, part) for (path, _), part in zip(self._files, parts, strict=True)])
             files.pop_all()
         return parts
 

@@ -19,6 +19,7 @@ __all__ = ["dataset_names", "find_dataset", "find_object"]
 _LISTED = 8
 _DEEPEST = 4
 _MOST_LINKS = 32
+_MOST_LISTED = 100_000
 
 
 def find_dataset(file: Any, where: str, name: str, hint: str, trust: Trust | None = None) -> Any:
@@ -49,9 +50,9 @@ def find_dataset(file: Any, where: str, name: str, hint: str, trust: Trust | Non
             _check_place(found, where, shown, trust)
             return found
         trouble = f"no dataset {shown}" if found is None else f"{shown} is not a dataset"
-        names = [printable(known) for known in islice(dataset_names(file), _LISTED + 1)]
-    more = ", ..." if len(names) > _LISTED else ""
-    listed = f"it has {', '.join(names[:_LISTED])}{more}: {hint}" if names else "it has none at all"
+        names, complete = dataset_names(file, _LISTED)
+    shown_names = [printable(known) for known in names] + ([] if complete else ["..."])
+    listed = f"it has {', '.join(shown_names)}: {hint}" if shown_names else "it has none at all"
     raise DataError(f"{where}: {trouble}; {listed}")
 
 
@@ -89,15 +90,30 @@ def _parts(name: str) -> list[str]:
     return [part for part in name.split("/") if part not in ("", ".")]
 
 
-def dataset_names(group: Any, prefix: str = "", depth: int = 0) -> Iterator[str]:
-    """Names of the datasets of a file, down to a depth that no stack minds, in order."""
-    for name in sorted(group):
-        if isinstance(group.get(name, getlink=True), h5py.HardLink):
-            item = group[name]
-            if isinstance(item, h5py.Dataset):
-                yield prefix + name
-            elif isinstance(item, h5py.Group) and depth < _DEEPEST:
-                yield from dataset_names(item, f"{prefix}{name}/", depth + 1)
+def dataset_names(group: Any, most: int) -> tuple[list[str], bool]:
+    """The first names of datasets in a group and the groups in it, in order, and whether those are all.
+
+    Looked at are 100,000 links, down to a depth of four: a group may be full, or hold itself under many names.
+    """
+    left = [_MOST_LISTED]
+    found = list(islice(_walk(group, "", 0, left), most + 1))
+    return found[:most], len(found) <= most and left[0] >= 0
+
+
+def _walk(group: Any, prefix: str, depth: int, left: list[int]) -> Iterator[str]:
+    left[0] -= len(group)
+    if left[0] < 0:
+        return
+    for name in sorted(name for name in group if isinstance(name, str)):  # others are not UTF-8: none can ask for them
+        # Asked of the library itself: an object takes ten times as long to open as to be told of.
+        link = name.encode()
+        if group.id.links.get_info(link).type != h5py.h5l.TYPE_HARD:
+            continue
+        kind = h5py.h5o.get_info(group.id, link).type
+        if kind == h5py.h5o.TYPE_DATASET:
+            yield prefix + name
+        elif kind == h5py.h5o.TYPE_GROUP and depth < _DEEPEST:
+            yield from _walk(group[name], f"{prefix}{name}/", depth + 1, left)
 
 
 def _check_place(data: Any, where: str, shown: str, trust: Trust) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from relucli.errors import printable
@@ -61,8 +60,8 @@ def list_datasets(file: Any, where: str, most: int) -> tuple[list[Entry], bool]:
         If the file is damaged.
     """
     with reading(where, "its list of datasets"):
-        names = list(islice(dataset_names(file), most + 1))
-        return [_entry(name, file[name]) for name in names[:most]], len(names) <= most
+        names, complete = dataset_names(file, most)
+        return [_entry(name, file[name]) for name in names], complete
 
 
 def _entry(name: str, data: Any) -> Entry:

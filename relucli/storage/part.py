@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,14 @@ from relucli.storage.chunks import PlainRows
 from relucli.storage.columns import check_columns, check_finite, first_unreadable, is_float, read_column
 from relucli.storage.hdf5 import reading, stamp
 from relucli.storage.links import find_dataset
-from relucli.storage.schema import DATASET, is_ours
-from relucli.storage.trust import Trust, check_inflation, is_compressed
+from relucli.storage.schema import DATASET, SHARD_OF, attribute, is_ours
+from relucli.storage.trust import Trust, check_inflation, is_compressed, keep_chunks
 from relucli.streaming.accumulator import Block
-from relucli.streaming.blocks import Span
+from relucli.streaming.blocks import Span, block_rows
 
-__all__ = ["Part"]
+__all__ = ["Part", "check_shards"]
+
+_SHARD = re.compile(r"(.*)-[0-9]{5}-of-([0-9]{5})((?:\.[^.]*)?)", re.DOTALL)
 
 
 class _NoLabels:
@@ -52,6 +56,8 @@ class Part:
     x, y : h5py.Dataset
     stored : list of h5py.Dataset
         Those of them that are read.
+    shard_of : bytes, optional
+        What all shards of a dataset have in common.
 
     Raises
     ------
@@ -64,6 +70,7 @@ class Part:
         self.where, self._names, self._trust = where, (inputs, labels or ""), trust
         with reading(where, "attributes"):
             is_ours(file, where, DATASET)
+            self.shard_of = attribute(file, SHARD_OF)
         self.x = find_dataset(file, where, inputs, "pass --inputs NAME", trust)
         self.stored = [self.x]
         if labels is None:
@@ -73,6 +80,12 @@ class Part:
             self.stored.append(self.y)
         with reading(where, "dtypes"):
             check_columns(f"{where}: ", self._names, self.x, self.y)
+        rows = block_rows(int(self.x.shape[1]))
+        self.stored = [
+            keep_chunks(data, where, printable(name), rows, trust)
+            for name, data in zip(self._names, self.stored, strict=False)
+        ]
+        self.x, self.y = self.stored[0], self.stored[1] if labels is not None else self.y
         self._files = [file, *(data.file for data in self.stored)]
         # Asked for once: a call of HDF5 waits for the block that another thread is reading.
         self.rows = int(self.x.shape[0])
@@ -120,3 +133,24 @@ class Part:
         """Close the file."""
         for file in reversed(self._files):
             file.close()
+
+
+def check_shards(parts: Sequence[tuple[str, Part]]) -> None:
+    """Refuse files that are shards of one dataset by their names, but not by what wrote them.
+
+    Shards appear one after the other: a writer that was killed in between leaves new ones beside old ones.
+
+    Parameters
+    ----------
+    parts : sequence of (str, Part)
+        With the path of each.
+    """
+    known: dict[tuple[str, ...], Part] = {}
+    for path, part in parts:
+        name = _SHARD.fullmatch(path)
+        first = known.setdefault(name.groups(), part) if name else part
+        if part.shard_of != first.shard_of:
+            raise DataError(
+                f"{part.where}: is no shard of the dataset that {first.where} is of (was generate interrupted?); "
+                "generate them again"
+            )

@@ -26,6 +26,7 @@ __all__ = [
     "MOMENTS",
     "NETWORK",
     "PREDICTIONS",
+    "SHARD_OF",
     "Provenance",
     "StrPath",
     "attribute",
@@ -43,6 +44,7 @@ INPUTS = "x"
 LABELS = "y"
 COLUMNS = "columns"
 LABEL_NAME = "column"
+SHARD_OF = "shard_of"
 
 CHUNK_BYTES = 2**20
 

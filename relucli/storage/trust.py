@@ -13,13 +13,13 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from h5py import h5z
+from h5py import Dataset, h5d, h5p, h5z
 
 from relucli.errors import DataError
 from relucli.streaming.blocks import Span
 from relucli.streaming.fold import DEFAULT_MEMORY
 
-__all__ = ["Trust", "check_inflation", "check_stored", "check_whole", "is_compressed"]
+__all__ = ["Trust", "check_inflation", "check_stored", "check_whole", "is_compressed", "keep_chunks"]
 
 _COMPRESSORS = {h5z.FILTER_DEFLATE: 1032, h5z.FILTER_LZF: 90}
 """Filters that shrink, and by how much at most."""
@@ -155,6 +155,37 @@ def check_inflation(data: Any, where: str, shown: str, span: Span, trust: Trust,
                 "make the file again"
             )
         seen.add(chunk.byte_offset)
+
+
+def keep_chunks(data: Any, where: str, shown: str, rows: int, trust: Trust) -> Any:
+    """A dataset opened again so that a chunk of more rows than a block is decompressed once, not for every block.
+
+    Parameters
+    ----------
+    data, where, shown, trust
+        As for `check_stored`; the dataset is closed if another is returned.
+    rows : int
+        Of a block.
+
+    Raises
+    ------
+    DataError
+        If the chunks that share rows do not fit into the memory that is allowed.
+    """
+    if data.is_virtual or not data.chunks or data.chunks[0] <= rows or not _filters(data):
+        return data
+    across = prod(-(-n // c) for n, c in zip(data.shape[1:], data.chunks[1:], strict=True))
+    need = across * chunk_bytes(data)
+    if need > trust.memory:
+        raise DataError(
+            f"{where}: chunks of {shown} hold {data.chunks[0]} rows, {-(-need // 2**20)}MiB once decompressed; "
+            f"pass --memory {-(-need // 2**20)}MiB or store it in smaller chunks"
+        )
+    access = h5p.create(h5p.DATASET_ACCESS)
+    access.set_chunk_cache(16 * across + 1, need, 1.0)
+    file, name = data.file, data.name.encode()
+    data.id.close()  # what is open already keeps its cache
+    return Dataset(h5d.open(file.id, name, access))
 
 
 def check_whole(data: Any, where: str, shown: str, trust: Trust | None = None) -> None:

@@ -16,7 +16,7 @@ from relucli.errors import UsageError
 from relucli.storage.atomic import atomic_output, check_output, remove_stale, sync
 from relucli.storage.checkpoint import Checkpoint
 from relucli.storage.hdf5 import close_written, commit, new_file, open_again
-from relucli.storage.schema import DATASET, INPUTS, LABELS, Provenance, StrPath, chunk_rows
+from relucli.storage.schema import DATASET, INPUTS, LABELS, SHARD_OF, Provenance, StrPath, chunk_rows
 from relucli.storage.snapshot import put_back, snapshot
 from relucli.streaming.blocks import Span, group_rows, stripe_rows
 
@@ -86,6 +86,8 @@ class DatasetWriter:
         Whether files that exist may be replaced.
     checkpoint : Checkpoint, optional
         Where unfinished files are kept, and come from: then ``rows`` says where to go on.
+    identity : str
+        Kept in every shard, so that shards of different datasets are not taken for one.
 
     Attributes
     ----------
@@ -112,11 +114,13 @@ class DatasetWriter:
         shards: int = 1,
         force: bool = False,
         checkpoint: Checkpoint | None = None,
+        identity: str = "",
     ) -> None:
         self.paths = shard_paths(path, shards)
         self._spans = shard_spans(samples, dim, shards)
         self._dim, self._dtype = dim, np.dtype(dtype)
         self._provenance, self._force = provenance, force
+        self._identity = identity if shards > 1 else ""
         self._current = -1
         self._temporaries: list[Path] = []
         self._outputs = ExitStack()
@@ -172,6 +176,8 @@ class DatasetWriter:
         temporary = self._outputs.enter_context(atomic_output(self.paths[self._current], self._force, synced=True))
         self._temporaries.append(temporary)
         self._file = new_file(temporary, self._provenance)
+        if self._identity:
+            self._file.attrs[SHARD_OF] = np.bytes_(self._identity)  # of fixed length: in the header, with its checksum
         self._x = create_column(self._file, INPUTS, (rows, self._dim), self._dtype)
         self._y = create_column(self._file, LABELS, (rows,), np.float64)
 

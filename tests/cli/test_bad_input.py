@@ -307,6 +307,39 @@ def test_moments_that_are_not(refused, pipeline):
     refused("learn data.h5 -o out.h5 --moments a.h5", "a.h5: no such file; check its name", 66)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("sliced/xx", -1.0, "squares of inputs"),
+        ("sliced/count", -1.0, "rows of slices"),
+        ("base/y", 0.0, "number of rows"),
+        ("base/y", 1e300, "number of rows"),
+        ("root", 0.0, "whitening"),
+    ],
+)
+def test_moments_that_no_rows_have(refused, pipeline, name, value, what):
+    with h5py.File("moments.h5", "a") as file:
+        del file.attrs["relucli_sha256"]
+        file["moments"][name][...] = value
+    message = f"moments.h5: no rows have such moments ({what}); take them again"
+    refused("learn data.h5 -o out.h5 -k 2 --moments moments.h5", message, 65)
+    refused("info moments.h5", message, 65)
+
+
+def test_networks_whose_squares_overflow(refused, pipeline):
+    with h5py.File("teacher.h5", "a") as file:
+        del file.attrs["relucli_sha256"]
+        file["coefficients"][...] = 1e308
+    message = "teacher.h5: the networks are too large to be compared: their squares overflow"
+    refused("evaluate net.h5 data.h5 --teacher teacher.h5", message, 65)
+
+
+def test_a_teacher_is_not_replaced_by_its_data(refused, pipeline):
+    for line in ("generate teacher.h5", "generate new.h5 --teacher-out teacher.h5"):
+        message = "teacher.h5 is both input and output; choose another output"
+        refused(f"{line} --teacher teacher.h5 --samples 10 --force", message, 2)
+
+
 def test_moments_without_what_learning_needs(refused, cli, pipeline):
     cli("moments data.h5 -o m.h5 --slices 0")
     message = "there are no slice moments to find the subspace from; take them with --slices 16"

@@ -7,6 +7,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pytest
 from relucli.errors import DataError, RelucliError, UsageError
 from relucli.storage.dataset import open_dataset
 from relucli.storage.trust import Trust
-from relucli.streaming.blocks import Span, blocks
+from relucli.streaming.blocks import MOST_ROWS, Span, blocks
 
 X, Y = np.arange(12.0).reshape(4, 3), np.arange(4.0)
 MEBIBYTE = 2**20
@@ -275,6 +276,36 @@ def test_groups_nested_deeper_than_any_stack(crafted):
             group = group.create_group("a")
         file["z/y"] = Y
     refused("a.h5: no dataset x; it has z/y: pass --inputs NAME")
+
+
+def test_a_group_that_holds_itself_under_many_names(crafted):
+    with crafted() as file:
+        for i in range(100):
+            file[f"g{i}"] = file["/"]
+    refused(
+        "a.h5: no dataset x; it has g0/g0/g0/g0/y, g0/g0/g0/g1/y, g0/g0/g0/g10/y, g0/g0/g0/g11/y, g0/g0/g0/g12/y, "
+        "g0/g0/g0/g13/y, g0/g0/g0/g14/y, g0/g0/g0/g15/y, ...: pass --inputs NAME"
+    )
+    with h5py.File("a.h5", "a") as file:
+        del file["y"]
+    started = time.monotonic()
+    refused("a.h5: no dataset x; it has ...: pass --inputs NAME")  # of 10^8 ways through it, some are looked at
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize("filters", [{"compression": "gzip"}, {"fletcher32": True}])
+def test_a_chunk_of_many_blocks_is_taken_apart_once(crafted, filters):
+    rows = 40 * MOST_ROWS
+    x = np.arange(2.0 * rows).reshape(rows, 2)
+    with crafted(np.zeros(rows)) as file:
+        file.create_dataset("x", data=x, chunks=(rows, 1), **filters)
+    with open_dataset("a.h5") as opened:
+        slots, kept, _ = opened._parts[0].x.id.get_access_plist().get_chunk_cache()
+        assert slots > 2
+        assert kept >= x.nbytes
+    assert np.array_equal(read(), x)
+    message = "a.h5: chunks of x hold 655360 rows, 10MiB once decompressed; pass --memory 10MiB"
+    refused(f"{message} or store it in smaller chunks", memory=8 * MEBIBYTE)
 
 
 def test_references_and_other_objects(crafted):

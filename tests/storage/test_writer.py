@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from itertools import pairwise
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relucli.errors import OutputError, UsageError
+from relucli.errors import DataError, OutputError, UsageError
 from relucli.storage.dataset import DatasetWriter, MemoryRows, open_dataset
 from relucli.storage.schema import Provenance
 from relucli.storage.writer import shard_paths, shard_spans
@@ -144,3 +145,23 @@ def test_a_number_of_shards_that_rows_do_not_fill(shards):
     with pytest.raises(UsageError) as caught:
         shard_spans(10, 3, shards)
     assert str(caught.value) == f"--shards {shards} does not suit 10 rows; pass a number from 1 to 10"
+
+
+def test_shards_of_different_datasets_are_not_taken_for_one(folder, sample, provenance):
+    x, y = (column[:60] for column in sample)
+    for run in ("old", "new"):
+        write("d.h5", x, y, shards=3, force=True, provenance=provenance, identity=run)
+        if run == "old":
+            shutil.copy("d-00001-of-00003.h5", "kept.h5")
+    names = [f"d-0000{i}-of-00003.h5" for i in range(3)]
+    with open_dataset(names) as rows:
+        assert rows.samples == 60
+    shutil.copy("kept.h5", names[1])  # as if the writer had been killed before it replaced this one
+    with pytest.raises(DataError) as caught:
+        open_dataset(names)
+    assert str(caught.value) == (
+        "d-00001-of-00003.h5: is no shard of the dataset that d-00000-of-00003.h5 is of (was generate interrupted?); "
+        "generate them again"
+    )
+    with open_dataset([names[0], "kept.h5"]) as rows:  # by its name, a dataset of its own
+        assert rows.samples == 40
