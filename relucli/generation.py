@@ -14,7 +14,7 @@ from relucli.storage.dataset import DatasetWriter, shard_paths
 from relucli.storage.results import write_network
 from relucli.storage.schema import Provenance
 from relucli.streaming.blocks import Span, stripe_rows
-from relucli.streaming.fold import Engine
+from relucli.streaming.fold import Engine, check_memory
 from relucli.synthesis import Dtype, synthesize
 
 __all__ = ["Outputs", "Recipe", "generate"]
@@ -133,7 +133,5 @@ def _identity(teacher: ReluNetwork, recipe: Recipe) -> str:
 def _fitting_workers(teacher: ReluNetwork, engine: Engine) -> int:
     """As many as memory allows: together they hold a stripe each and one more, with its hidden values."""
     stripe = 8 * stripe_rows(teacher.dim) * (2 * teacher.dim + teacher.neurons + 2)
-    if 2 * stripe > engine.memory:
-        need = -(-2 * stripe // 2**20)
-        raise UsageError(f"--memory {engine.memory // 2**20}MiB is too small to draw rows: it takes {need}MiB")
+    check_memory(engine.memory, 2 * stripe, "to draw rows")
     return min(engine.workers, engine.memory // stripe - 1)

@@ -70,7 +70,7 @@ def test_a_teacher_in_the_place_of_a_shard(tmp_path):
 def test_memory_for_one_block_and_the_next(outputs):
     with pytest.raises(UsageError) as caught:
         generate(outputs, TEACHER, Recipe(10), Engine(memory=2**20))
-    assert str(caught.value) == "--memory 1MiB is too small to draw rows: it takes 3MiB"
+    assert str(caught.value) == "--memory 1MiB is too small to draw rows: pass --memory 3MiB"
 
 
 @pytest.mark.parametrize(("memory", "workers"), [(3 * 2**20, 1), (10 * 2**20, 7), (2**30, 64)])

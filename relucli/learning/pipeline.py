@@ -7,32 +7,38 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.errors import DataError, UnsupportedError, UsageError
+from relucli.errors import DataError, UnsupportedError
 from relucli.learning.covariance import SandwichAccumulator, StructuredCovariance
 from relucli.learning.descent import Outcome
 from relucli.learning.diagnose import Finding, diagnose
-from relucli.learning.discover import width
 from relucli.learning.loss import EFFICIENT, SQUARED, Loss
 from relucli.learning.options import LearnOptions
 from relucli.learning.polish import Polished, polish, to_network
+from relucli.learning.requirements import (
+    check_memory_bound,
+    check_rows,
+    default_moments,
+    largest_number,
+    model_rows,
+)
 from relucli.learning.robust import robust_selection
 from relucli.learning.search import best_selection
 from relucli.learning.select import Model
-from relucli.learning.sketch import metric_of, sketched, slice_settings
+from relucli.learning.sketch import metric_of, sketched
 from relucli.learning.structured import Metric
 from relucli.learning.student import augmented
 from relucli.learning.subspace import Subspace, estimate_subspace, given_subspace
 from relucli.learning.support import check_supported
 from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors
 from relucli.learning.units import check_outliers, in_file_units
-from relucli.moments.estimate import Moments, MomentSettings, estimate_moments
+from relucli.moments.estimate import Moments, estimate_moments
 from relucli.moments.scaling import Scaling
 from relucli.network import ReluNetwork
 from relucli.network.display import Column, as_html, as_text, neuron_columns, summary
 from relucli.quantities import counted, number, with_error
 from relucli.storage.columns import FiniteRows
-from relucli.storage.dataset import MemoryRows, pilot
-from relucli.storage.views import ShiftedRows, part
+from relucli.storage.dataset import MemoryRows
+from relucli.storage.views import ShiftedRows
 from relucli.streaming.executors import one_blas_thread
 from relucli.streaming.fold import Engine, Rows
 
@@ -41,9 +47,6 @@ __all__ = ["LearnOptions", "Learned", "learn"]
 Array = NDArray[np.float64]
 Covariance = Array | StructuredCovariance
 
-PILOT_WORK = 20_000_000_000
-PILOT_BYTES = 128 * 2**20
-PILOT_COPIES = 4
 ERROR_ROWS = 50
 RESOLVED = 1e-6
 
@@ -105,58 +108,6 @@ class Learned:
             f"held-out mean squared error by neurons: {', '.join(considered)}",
             *(f"{'ok' if item.ok else '!!'} {item.stage}: {item.message}" for item in self.findings),
         ]
-
-
-def _check_rows(rows: Rows, options: LearnOptions) -> None:
-    """Fewer rows than parameters cannot determine a network."""
-    k, p = options.neurons or 1, rows.dim + options.bias
-    if rows.samples <= k * p:
-        most = (rows.samples - 1) // p
-        hint = f"or -k {most} at most" if most else "or fewer columns"
-        raise UnsupportedError(
-            f"{counted(rows.samples, 'row')} cannot determine {counted(k, 'neuron')} in "
-            f"{counted(rows.dim, 'dimension')} ({counted(k * p, 'parameter')}); "
-            f"it takes more than {counted(k * p, 'row')}, {hint}"
-        )
-
-
-def _default_moments(options: LearnOptions, dim: int) -> MomentSettings:
-    if options.subspace == "sliced":
-        return slice_settings(dim, 16 if dim <= 256 else 8, options.whiten, options.seed)
-    slices = (16 if dim <= 256 else 8) if options.subspace == "both" else 0
-    return MomentSettings(contractions=8, slices=slices, seed=options.seed)
-
-
-def _pilot(rows: Rows, most: int, options: LearnOptions, engine: Engine) -> Rows:
-    """Rows to choose the model on: 50 to 1000 a parameter, as many as seconds of normal equations allow.
-
-    They are held in memory, unless twenty a parameter would not fit there.  The number does not depend on the memory
-    bound, so neither does the result; a bound that is too low is refused.
-    """
-    parameters = (most + 1) * (rows.dim + options.bias)
-    wanted = max(20_000, 50 * parameters, min(1000 * parameters, PILOT_WORK // parameters**2))
-    if options.loss == "squared" and 8 * rows.dim * min(rows.samples, 20 * parameters) > PILOT_BYTES:
-        every = rows.samples // wanted
-        return (part(rows, every, True) if every > 1 else None) or rows
-    count = min(rows.samples, wanted, max(PILOT_BYTES // (8 * rows.dim), 4 * parameters))
-    need = PILOT_COPIES * 8 * count * rows.dim
-    if need > engine.memory:
-        raise UsageError(
-            f"--memory {engine.memory // 2**20}MiB is too small to learn from this dataset: "
-            f"it takes {-(-need // 2**20)}MiB"
-        )
-    return MemoryRows(*pilot(rows, count))
-
-
-def _check_size(most: int, dim: int, options: LearnOptions, engine: Engine) -> None:
-    """The matrices of the discovery, which starts with more neurons than wanted, must fit into memory."""
-    parameters = (width(most) + 1) * (min(dim, most) + options.bias)
-    need = 5 * 8 * parameters**2
-    if need > engine.memory:
-        raise UsageError(
-            f"{most} neurons are too many for --memory {engine.memory // 2**20}MiB: "
-            f"their discovery takes {-(-need // 2**20)}MiB"
-        )
 
 
 def _same_labels(moments: Moments, fit: Outcome) -> None:
@@ -245,11 +196,15 @@ def learn(
 def _learn(
     rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None, directions: Array | None
 ) -> Learned:
-    _check_rows(rows, options)
+    check_rows(rows, options)
+    if rows.dim == 1 and not options.bias:  # a line through zero has one kink, whatever the number of neurons
+        options = replace(options, neurons=1)
+    most = largest_number(rows, options)
+    check_memory_bound(rows, most, options, engine, moments)
     before = engine.passes
     # 1. moments, in units near one that the rows are seen in from here on
     typical = Scaling.of(rows)
-    moments = moments or estimate_moments(rows, _default_moments(options, rows.dim), engine, scaling=typical)
+    moments = moments or estimate_moments(rows, default_moments(options, rows.dim), engine, scaling=typical)
     scaling, rows = moments.scaling, moments.scaling.rows(rows)
     check_outliers(moments, typical)
     variance = moments.label_variance
@@ -259,10 +214,6 @@ def _learn(
     shift = moments.mean if options.bias and not moments.standard else np.zeros(rows.dim)
     centered = ShiftedRows(rows, shift) if shift.any() else rows
     # 2. span
-    if rows.dim == 1 and not options.bias:  # a line through zero has one kink, whatever the number of neurons
-        options = replace(options, neurons=1)
-    most = options.neurons or min(options.most, max(1, (rows.samples - 1) // (4 * (rows.dim + options.bias))))
-    _check_size(most, rows.dim, options, engine)
     metric = _metric(moments, shift)
     if directions is None:
         sketch = sketched(rows, moments, options.seed, engine)
@@ -270,7 +221,7 @@ def _learn(
     else:
         span = given_subspace(directions, metric, scaling.inputs)
     # 3. neurons on the span, and their number
-    chosen = _pilot(centered, most, options, engine)
+    chosen = model_rows(centered, most, options)
     local = replace(engine, progress=None, journal=None) if isinstance(chosen, MemoryRows) else engine
     if options.loss == "huber":
         assert isinstance(chosen, MemoryRows)

@@ -8,7 +8,7 @@ curvature seen between passes corrects it (limited-memory BFGS).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from relucli.network import ReluNetwork
 from relucli.storage.views import ShiftedRows
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["Polished", "polish", "settle", "to_network"]
+__all__ = ["Polished", "polish", "polish_need", "settle", "to_network"]
 
 Array = NDArray[np.float64]
 
@@ -35,6 +35,8 @@ SUFFICIENT = 1e-4
 NORMAL_ROWS = 500_000
 QUICK = 12
 DENSE_WORK = 2e11
+DENSE_PARAMETERS = 2048
+"""Parameters up to which a few normal matrices fit into the memory that is there by default."""
 CHEAP = 100
 """Parameters up to which a pass costs no more than reading, so that its normal matrix comes with it."""
 
@@ -144,12 +146,27 @@ def polish(
     def dense(moved: Student, stale: Array | None) -> Quadratic:
         return engine.fold(NormalAccumulator(moved, bias, stale, loss), rows, "polish").quadratic
 
-    affordable = rows.samples * student.parameters**2 < DENSE_WORK
+    affordable = _affordable(rows, student)
     quick = _descend(structured, student, min(steps, QUICK) if affordable else steps, tolerance)
     if quick.converged or not affordable:
         return quick
     fit = descend(dense, student, steps=steps, tolerance=tolerance, damping=1e-4, probing=student.parameters > CHEAP)
     return Polished(fit.student, fit.quadratic, fit.history, fit.converged, structured(fit.student)[1])
+
+
+def _affordable(rows: Rows, student: Student) -> bool:
+    """Whether there may be dense normal matrices: no matter of the memory bound, on which no result depends."""
+    return student.parameters <= DENSE_PARAMETERS and rows.samples * student.parameters**2 < DENSE_WORK
+
+
+def polish_need(rows: Rows, neurons: int, bias: bool) -> int:
+    """Bytes of memory that polishing so many neurons and a linear part may take."""
+    p = rows.dim + bias
+    student = replace(Student.empty(p), beta=np.zeros((neurons, p)), signs=np.ones(neurons))
+    frame = np.zeros((p, min(p, neurons + 2)))
+    structured = StructuredAccumulator(student, frame, bias, SQUARED, max(1, rows.samples // NORMAL_ROWS))
+    dense = Engine.need(NormalAccumulator(student, bias), rows) if _affordable(rows, student) else 0
+    return max(dense, Engine.need(structured, rows))
 
 
 def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric) -> Polished:

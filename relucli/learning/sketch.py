@@ -23,7 +23,7 @@ from relucli.storage.views import ShiftedRows
 from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["Chain", "Sketch", "label_functions", "metric_of", "sketched", "slice_settings"]
+__all__ = ["Chain", "Sketch", "label_functions", "metric_of", "sketch_need", "sketched", "slice_settings"]
 
 Array = NDArray[np.float64]
 
@@ -152,6 +152,16 @@ class Sketch:
     def spread(self, functions: slice = slice(None)) -> float:
         """Standard deviation, by chance, of the difference between the largest values of both chains."""
         return SCATTER * self.chance.largest(functions)
+
+
+def sketch_need(rows: Rows, settings: MomentSettings) -> int:
+    """Bytes of memory that the passes of a sketch take; none where there are second moments of the slices."""
+    if settings.second == "slices":
+        return 0
+    columns, edges = COLUMNS + LABEL_FUNCTIONS, np.zeros(max(0, settings.slices - 1))
+    functions = np.zeros((len(edges) + 1, LABEL_FUNCTIONS))
+    empty = _Products(np.zeros((2, rows.dim, columns)), np.zeros((2, columns)), functions, edges)
+    return Engine.need(empty, rows)
 
 
 def sketched(rows: Rows, moments: Moments, seed: int, engine: Engine) -> Sketch | None:

@@ -15,15 +15,15 @@ from relucli.moments.base import BaseMoments
 from relucli.moments.contracted import ContractedMoments
 from relucli.moments.gram import packed, unpacked
 from relucli.moments.scaling import Scaling
-from relucli.moments.setup import MomentSettings, Setup, set_up
-from relucli.moments.sliced import SliceMoments
+from relucli.moments.setup import PROJECTIONS, MomentSettings, Setup, set_up
+from relucli.moments.sliced import Second, SliceMoments
 from relucli.moments.whitening import whitened
 from relucli.quantities import counted
 from relucli.storage.views import ShiftedRows
 from relucli.streaming.accumulator import Joint
-from relucli.streaming.fold import Engine, Rows
+from relucli.streaming.fold import Engine, Rows, check_memory
 
-__all__ = ["MomentSettings", "Moments", "estimate_moments"]
+__all__ = ["MomentSettings", "Moments", "estimate_moments", "moments_need"]
 
 Array = NDArray[np.float64]
 
@@ -282,6 +282,15 @@ def _empty_sums(setup: Setup, settings: MomentSettings) -> Joint:
     return Joint(joint)
 
 
+def moments_need(rows: Rows, settings: MomentSettings) -> int:
+    """Bytes of memory that the pass will take at least, known before the pilot is read."""
+    d, lines = rows.dim, max(settings.contractions, PROJECTIONS)
+    second: Second = "columns" if settings.second == "auto" else settings.second
+    edges = np.arange(1.0, max(1, settings.slices))
+    setup = Setup(edges, np.zeros(d), np.zeros((lines, d)), np.zeros(lines), 0.0, second)
+    return Engine.need(_empty_sums(setup, settings), rows)
+
+
 def estimate_moments(
     rows: Rows,
     settings: MomentSettings,
@@ -318,6 +327,7 @@ def estimate_moments(
         not as many inputs as in ``like``.
     """
     if like is None:
+        check_memory(engine.memory, moments_need(rows, settings), "for this pass")
         scaling = scaling or Scaling.none(rows.dim)
         rows = scaling.rows(rows)
         setup, standard, whitening = set_up(rows, settings)

@@ -16,7 +16,7 @@ from relucli.storage.columns import squares
 from relucli.storage.dataset import pilot
 from relucli.streaming.fold import Rows
 
-__all__ = ["MomentSettings", "Setup", "set_up"]
+__all__ = ["PROJECTIONS", "MomentSettings", "Setup", "set_up"]
 
 Array = NDArray[np.float64]
 

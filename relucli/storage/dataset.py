@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from relucli.errors import DataError, InputError, UsageError, printable
+from relucli.errors import DataError, InputError, printable
+from relucli.quantities import counted
 from relucli.storage.checksums import checksums
 from relucli.storage.columns import FiniteRows, block_dtype, check_columns, check_finite
 from relucli.storage.hdf5 import open_file, reading
@@ -25,6 +26,7 @@ from relucli.storage.trust import Trust
 from relucli.storage.writer import DatasetWriter, shard_paths
 from relucli.streaming.accumulator import Block
 from relucli.streaming.blocks import Span, block_rows, stripe_rows, stripes
+from relucli.streaming.fold import check_memory
 
 if TYPE_CHECKING:
     from relucli.streaming.fold import Rows
@@ -39,6 +41,9 @@ __all__ = [
 ]
 
 Floats = NDArray[Any]
+
+NARROW = 64 * 2**20
+"""Bytes of a block that are there in any case."""
 
 
 class StoredRows(FiniteRows):
@@ -72,11 +77,8 @@ class StoredRows(FiniteRows):
         stored = (column.size * column.dtype.itemsize for part in parts for column in part.stored)
         self.row_bytes = sum(stored) // self.samples
         block = 8 * self.dim * min(block_rows(self.dim), self.samples)
-        if block > trust.memory:
-            raise UsageError(
-                f"--memory {trust.memory // 2**20}MiB is too small for {self.dim} inputs: "
-                f"pass --memory {-(-block // 2**20)}MiB"
-            )
+        if block > NARROW:  # else the pass itself says what it needs, which is more
+            check_memory(trust.memory, block, f"for {counted(self.dim, 'input')}")
 
     @property
     def sizes(self) -> tuple[tuple[str, int], ...]:

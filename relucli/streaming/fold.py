@@ -18,7 +18,7 @@ from relucli.streaming.executors import Executor, executor_for, one_blas_thread
 from relucli.streaming.journal import Journal, Nodes
 from relucli.streaming.overflow import first_overflow
 
-__all__ = ["DEFAULT_MEMORY", "Engine", "Progress", "Rows", "tree_merge"]
+__all__ = ["DEFAULT_MEMORY", "Engine", "Progress", "Rows", "check_memory", "tree_merge"]
 
 DEFAULT_MEMORY = 512 * 2**20
 
@@ -103,6 +103,17 @@ def _fold_run(empty: A, rows: Rows, run: Span) -> dict[str, NDArray[np.float64]]
     parts = (_fold_group(empty, rows, group) for group in groups(run, rows.dim))
     with np.errstate(over="ignore", invalid="ignore"):
         return tree_merge(parts, empty).sums
+
+
+def check_memory(memory: int, need: int, purpose: str) -> None:
+    """Refuse a memory bound below what something needs, both in bytes, and say which would do.
+
+    Raises
+    ------
+    UsageError
+    """
+    if need > memory:
+        raise UsageError(f"--memory {memory // 2**20}MiB is too small {purpose}: pass --memory {-(-need // 2**20)}MiB")
 
 
 @dataclass
@@ -202,12 +213,20 @@ class Engine:
     def _executor(self, empty: Accumulator, rows: Rows) -> Executor:
         """The cluster for rows in files, else as many threads as were asked for, as are useful, and as fit."""
         count = len(groups(rows.samples, rows.dim))
-        block = min(block_rows(rows.dim), rows.samples)
-        held = empty.held(count, rows.samples)
-        share = empty.nbytes + block * (16 * rows.dim + 16) + empty.scratch(block)
+        held, share = _memory(empty, rows)
         cluster = self.cluster if self.cluster and rows.stored else None
         # What waits to be merged is here; a worker of the cluster has no more of it.
-        if held + share > self.memory:
-            need = -(-(held + share) // 2**20)
-            raise UsageError(f"--memory {self.memory // 2**20}MiB is too small for this pass: pass --memory {need}MiB")
+        check_memory(self.memory, held + share, "for this pass")
         return cluster or executor_for(min(self.workers, count, (self.memory - held) // share))
+
+    @staticmethod
+    def need(empty: Accumulator, rows: Rows) -> int:
+        """Bytes of memory that a pass takes with one worker."""
+        return sum(_memory(empty, rows))
+
+
+def _memory(empty: Accumulator, rows: Rows) -> tuple[int, int]:
+    """Bytes of the sums that wait to be merged in a pass, and of what each worker takes."""
+    block = min(block_rows(rows.dim), rows.samples)
+    held = empty.held(len(groups(rows.samples, rows.dim)), rows.samples)
+    return held, empty.nbytes + block * (16 * rows.dim + 16) + empty.scratch(block)

@@ -224,7 +224,7 @@ def test_an_output_is_checked_before_the_data_are_touched(refused, pipeline, lin
         ),
         (
             "generate a.h5 --samples 9 --dim 2 --neurons 1 --memory 1KiB",
-            "--memory 0MiB is too small to draw rows: it takes 2MiB",
+            "--memory 0MiB is too small to draw rows: pass --memory 2MiB",
         ),
         (
             "learn data.h5 -o out.h5 --memory lots",

@@ -339,4 +339,4 @@ def test_moments_of_other_labels_are_noticed_while_polishing():
 def test_more_neurons_than_memory_allows_are_refused():
     _, rows = planted("random", 10, 3, 20_000)
     message = refusal(rows, LearnOptions(1000), UsageError)
-    assert message.startswith("1000 neurons are too many for --memory 512MiB: their discovery takes ")
+    assert message.startswith("--memory 512MiB is too small to discover 1,000 neurons: pass --memory ")

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from relucli.learning import pipeline, sketch
+from relucli.learning import pipeline, requirements, sketch
 from relucli.learning.pipeline import LearnOptions, learn
 from relucli.storage.dataset import open_dataset
 from relucli.streaming import blocks as partition
@@ -17,7 +17,7 @@ D, K, N, NOISE = 60, 3, 30_000, 0.3
 @pytest.fixture
 def wide(monkeypatch):
     monkeypatch.setattr(sketch, "WIDE", 20)
-    monkeypatch.setattr(pipeline, "PILOT_BYTES", 0)
+    monkeypatch.setattr(requirements, "PILOT_BYTES", 0)
     monkeypatch.setattr(partition, "STRIPE_BYTES", 2**17)
     monkeypatch.setattr(partition, "BLOCK_BYTES", 2**17)
 

@@ -181,9 +181,9 @@ def test_a_chunk_too_large_once_decompressed(crafted):
 
 def test_rows_too_wide_for_the_memory(crafted):
     with crafted(np.zeros(64)) as file:
-        file["x"] = np.zeros((64, 40_000), "f4")
-    refused("--memory 16MiB is too small for 40000 inputs: pass --memory 20MiB", UsageError, memory=2**24)
-    assert read(memory=20 * MEBIBYTE).shape == (64, 40_000)
+        file["x"] = np.zeros((64, 140_000), "i1")
+    refused("--memory 64MiB is too small for 140,000 inputs: pass --memory 69MiB", UsageError, memory=2**26)
+    assert read(memory=69 * MEBIBYTE).shape == (64, 140_000)
 
 
 BOMB = "import sys; sys.path[:0] = [sys.argv[1]]; import test_trust; test_trust.refused(sys.argv[2])"
