@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure as Canvas
+from matplotlib.image import imread
 
 from relucli.errors import UsageError
 from relucli.network import Match, ReluNetwork
 from relucli.report import panels
 from relucli.report.figures import FIGURES, figure
 from relucli.report.material import Eigenvalues, Material
+from relucli.report.style import save
 from relucli.storage.results import NetworkFile
 
 
@@ -184,3 +186,13 @@ def test_a_figure_says_what_it_needs(plain, name):
 )
 def test_ticks_are_plain_text(value, text):
     assert panels._power(value) == text
+
+
+def test_labels_of_wide_ticks_are_not_cut_off(material, tmp_path):
+    rows = replace(material.rows, label_edges=np.linspace(-3.75, 15.5, len(material.rows.label_edges)))
+    wide, figure = replace(material, rows=rows), FIGURES["predicted"]
+    save(tmp_path / "predicted.png", figure.painter(wide), figure.height(wide), ".png")
+    ink = imread(tmp_path / "predicted.png")[..., :3].min(axis=(0, 2)) < 0.9
+    assert ink.any()
+    assert not ink[:8].any()
+    assert not ink[-4:].any()
