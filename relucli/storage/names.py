@@ -77,13 +77,16 @@ def read_names(file: Any, where: str, dim: int) -> tuple[list[str] | None, str |
         If they are there but cannot be read.
     """
     columns = None
-    if isinstance(find_object(file, where, COLUMNS), h5py.Dataset):
+    with reading(where, COLUMNS):
+        named = isinstance(find_object(file, where, COLUMNS), h5py.Dataset)
+    if named:
         data = find_dataset(file, where, COLUMNS, "make the file again")
         if data.shape == (dim,) and data.dtype.kind == "S":
             check_whole(data, where, COLUMNS)
             with reading(where, COLUMNS):
                 columns = [bytes(name).decode("utf-8", "replace") for name in data[()]]
-    labels = find_object(file, where, LABELS)
     with reading(where, LABELS):
+        here = isinstance(file.get(LABELS, getlink=True), h5py.HardLink)  # else another program has put it there
+        labels = file[LABELS] if here else None
         label = attribute(labels, LABEL_NAME) if isinstance(labels, h5py.Dataset) else None
     return columns, label if isinstance(label, str) else None

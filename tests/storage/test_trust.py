@@ -61,6 +61,15 @@ def test_a_link_to_another_file(crafted):
     refused("a.h5: x cannot be read (damaged file?); copy or make it again", allow_external=True)
 
 
+def test_labels_in_another_file(folder):
+    with h5py.File("a.h5", "w") as file, h5py.File("other.h5", "w") as other:
+        file["x"], other["y"] = X, Y
+        file["y"] = h5py.ExternalLink("other.h5", "/y")
+    with open_dataset("a.h5", trust=Trust(allow_external=True)) as rows:
+        assert not rows.columns  # looked for in the file itself alone
+        assert np.array_equal(rows.block(Span(0, 4)).y, Y)
+
+
 def test_the_name_of_another_file_is_escaped(crafted):
     with crafted() as file:
         file["x"] = h5py.ExternalLink("\x1b[31m\u202e\n.h5", "/x")
