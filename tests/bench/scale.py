@@ -185,7 +185,8 @@ def dask(folder: Path, samples: int) -> Iterator[Row]:
     import scale_dask
 
     for row in scale_dask.rows():
-        yield Row(row["name"], row["value"], row["bound"], row["unit"])
+        if row["bound"] is not None:
+            yield Row(row["name"], row["value"], row["bound"], row["unit"])
 
 
 def main() -> int:
