@@ -68,9 +68,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--permutations", type=int, default=99)
+    parser.add_argument("--only", help="cases whose name contains this")
     asked = parser.parse_args()
     print("| labels | dimension | rows | d | power | level | found | bands hold |\n|---|---|---|---|---|---|---|---|")
     for name, labels, true, samples, dim in CASES:
+        if asked.only and asked.only not in name:
+            continue
         shares = measure(labels, true, samples, dim, asked.trials, asked.permutations)
         cells = ("-" if np.isnan(share) else f"{100 * share:.1f} %" for share in shares)
         print(f"| {name} | {true} | {samples:,} | {dim} | {' | '.join(cells)} |", flush=True)
