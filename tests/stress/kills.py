@@ -46,6 +46,7 @@ OTHERS = {
     "report": "report net.h5 --data data.h5 -o out.html --quiet",
     "plot": "plot net.h5 residuals --data data.h5 -o out.png --quiet",
 }
+SLOW = {"report", "plot"}  # matplotlib draws for seconds
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
@@ -221,7 +222,7 @@ RESUME_SHARES = {"generate": 2, "learn": 2}
 
 TRIALS = [
     *(Trial(f"kill -9 amid {name}", partial(killed, name), 200, SHARES.get(name, 0)) for name in COMMANDS),
-    *(Trial(f"kill -9 amid {name}", partial(killed, name), 50) for name in OTHERS),
+    *(Trial(f"kill -9 amid {name}", partial(killed, name), 12 if name in SLOW else 50) for name in OTHERS),
     Trial("SIGINT and SIGTERM amid all four", signalled, tries=200, share=4),
     *(
         Trial(f"{name}: kill -9, then --resume", partial(resumed, name), 100, RESUME_SHARES.get(name, 0))
