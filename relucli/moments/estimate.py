@@ -252,8 +252,10 @@ class Moments:
             )
             sums = _empty_sums(setup, settings)
             for name, total in sums.sums.items():
-                stored = arrays[name]
-                total[...] = (packed(stored) if _is_packed(name, total) else stored).reshape(total.shape)
+                stored, d = arrays[name], setup.directions.shape[1]
+                total[...] = (
+                    packed(stored.reshape(len(total), d, d)) if _is_packed(name, total) else stored.reshape(total.shape)
+                )
             whitening = (arrays["mean"], arrays["root"])
             # Without units, moments are in those of the data.
             exponents = arrays.get("input_exponents", np.zeros(len(setup.shift))).astype(np.int64)

@@ -192,11 +192,12 @@ def test_incomplete_moments_are_refused(missing):
     assert str(caught.value) == f"the moments are incomplete ('{missing}'); take them again"
 
 
-def test_moments_of_a_wrong_shape_are_refused():
+@pytest.mark.parametrize("wrong", [{"base/yx": np.zeros(3)}, {"sliced/xx": np.zeros(())}, {"sliced/xx": np.zeros(9)}])
+def test_moments_of_a_wrong_shape_are_refused(wrong):
     x = np.random.default_rng(3).standard_normal((100, 2))
     moments = taken(x, x[:, 0])
     with pytest.raises(DataError, match=r"^the moments are incomplete .*; take them again$"):
-        Moments.restore(moments.arrays() | {"base/yx": np.zeros(3)}, moments.scalars(), "")
+        Moments.restore(moments.arrays() | wrong, moments.scalars(), "")
 
 
 @pytest.mark.parametrize(
