@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 Most = Annotated[int, typer.Option("--max-dim", metavar="M", min=1, help="Largest dimension to test.")]
 Permutations = Annotated[int, typer.Option(metavar="B", min=0, help="Permutations; 0 for bands alone.")]
-Level = Annotated[float, typer.Option(min=0.0, max=1.0, help="A dimension is rejected if its p-value is not above it.")]
+Level = Annotated[
+    float,
+    typer.Option(metavar="ALPHA", min=0.0, max=1.0, help="A dimension is rejected if its p-value is not above it."),
+]
 Slices = Annotated[int, typer.Option(metavar="H", min=2, help="Slices of the label, without --moments.")]
 
 ROWS = 12

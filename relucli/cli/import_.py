@@ -16,7 +16,7 @@ from relucli.quantities import parse_memory
 
 Tables = Annotated[
     list[Path],
-    typer.Argument(metavar="FILE...", help="One table, in the order given; - is CSV on standard input."),
+    typer.Argument(metavar="FILE", help="One table, in the order given; - is CSV on standard input."),
 ]
 Label = Annotated[
     str | None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from relucli.inspection.describe import Description
     from relucli.inspection.statistics import Column, Statistics
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="HDF5 files, made by relucli or not.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="HDF5 files, made by relucli or not.")]
 Full = Annotated[bool, typer.Option("--full", help="Statistics of all rows, in place of a sample.")]
 
 KINDS = {

@@ -18,7 +18,7 @@ Network = Annotated[Path, typer.Argument(metavar="NET.h5", help="The network to 
 Names = Annotated[
     list[str],
     typer.Argument(
-        metavar="FIGURE...",
+        metavar="FIGURE",
         help="eigenvalues, path, neurons, angles, predicted, residuals, errors, coverage, summary or dimension.",
     ),
 ]

@@ -14,6 +14,8 @@ from typing import Any
 __all__ = ["WORDS", "Stopped", "listen", "received", "stoppable"]
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    WORDS[signal.SIGHUP] = "the terminal has gone"
 REMIND = 0.1
 
 received: list[int] = []

@@ -317,10 +317,10 @@ def cluster(scheduler: str) -> Iterator[DaskExecutor]:
 
 @contextmanager
 def _local(library: Any, workers: int) -> Iterator[str]:
-    """The address of a scheduler in this process, with workers that leave interrupts from the terminal to it."""
+    """The address of a scheduler in this process, with workers that leave signals from the terminal to it."""
     # Threads and processes inherit what is blocked when they are made; the tracker, when it starts, unblocks it.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
     try:
         cluster = library.LocalCluster(
             n_workers=workers,

@@ -113,8 +113,15 @@ def test_control_characters_in_messages_are_made_visible(cli, folder):
     assert done.status == 66
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_leaves_no_file_behind(folder, sent, status):
+STOPS = [
+    (signal.SIGTERM, 143, "terminated"),
+    (signal.SIGINT, 130, "interrupted"),
+    (signal.SIGHUP, 129, "the terminal has gone"),
+]
+
+
+@pytest.mark.parametrize(("sent", "status", "word"), STOPS)
+def test_a_signal_leaves_no_file_behind(folder, sent, status, word):
     line = "generate data.h5 --samples 1e9 --dim 10 --neurons 2 --workers 2"
     command = [sys.executable, "-c", "from relucli.cli.app import main; main()", *line.split()]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
@@ -127,7 +134,6 @@ def test_a_signal_leaves_no_file_behind(folder, sent, status):
             message = process.communicate(timeout=30)[1]
         finally:
             process.kill()
-    word = {130: "interrupted", 143: "terminated"}[status]
     assert (process.returncode, message) == (status, ONE_ERROR.format(word))
     assert not list(folder.iterdir())
 

@@ -11,6 +11,7 @@ import pytest
 from relucli import errors
 from relucli.cli.app import COMMANDS
 from relucli.cli.help import STATUSES
+from relucli.cli.stopping import WORDS
 
 SMALLER = {"--samples 1e5": "--samples 500", "--dim 30 --neurons 3": "--dim 3 --neurons 2", " 999": " 39"}
 EXAMPLES = re.compile(r"^  Examples:\n\n((?:    .*\n)+)", re.M)
@@ -55,6 +56,7 @@ def test_help_has_a_purpose_examples_sections_and_statuses(cli, command):
     assert titles == [title for title in ("Arguments", "Options", "Common options", "Exit status") if title in titles]
     assert titles[-2:] == ["Common options", "Exit status"]
     assert max(map(len, text.splitlines())) <= 80
+    assert not re.search(r"list\[|<path>|range>|[{}]", text)  # types of Python, which say nothing here
 
 
 def test_the_examples_run_in_their_order(cli, folder):
@@ -76,4 +78,4 @@ def test_the_examples_run_in_their_order(cli, folder):
 
 def test_the_statuses_are_those_of_the_errors():
     known = {leaf.exit_status for leaf in vars(errors).values() if hasattr(leaf, "exit_status")}
-    assert {int(word) for word in re.findall(r"\d+", STATUSES)} == known | {0, 130, 143}
+    assert {int(word) for word in re.findall(r"\d+", STATUSES)} == known | {0, *(128 + number for number in WORDS)}

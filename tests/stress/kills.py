@@ -21,6 +21,8 @@ from pathlib import Path
 from commands import start, stop, text
 from trial import Trial
 
+from relucli.cli.stopping import WORDS
+
 PATIENCE = 60
 TEMPORARY = re.compile(r"\.out[^/]*\.relucli-tmp-[0-9a-f]{6}-[0-9]+-[0-9a-f]{8}")
 DATA = "generate data.h5 --samples 6000 --dim 6 --neurons 2 --noise 0.1 --seed 3 --teacher-out net.h5 --quiet"
@@ -47,7 +49,6 @@ OTHERS = {
     "plot": "plot net.h5 residuals --data data.h5 -o out.png --quiet",
 }
 SLOW = {"report", "plot"}  # matplotlib draws for seconds
-WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 @dataclass
@@ -176,11 +177,11 @@ def killed(command: str, tries: int, folder: Path) -> Iterator[str | None]:
 
 
 def signalled(tries: int, folder: Path) -> Iterator[str | None]:
-    """SIGINT and SIGTERM: their status, one line, and nothing left."""
+    """SIGINT, SIGTERM and SIGHUP: their status, one line, and nothing left."""
     cases = [Case(folder / name, line) for name, line in COMMANDS.items()]
-    rng, hit = random.Random(2), 0
+    rng, hit, numbers = random.Random(2), 0, list(WORDS)
     for turn in range(tries):
-        case, number = cases[turn % len(cases)], (signal.SIGINT, signal.SIGTERM)[turn // len(cases) % 2]
+        case, number = cases[turn % len(cases)], numbers[turn // len(cases) % len(numbers)]
         status = case.disturb("", rng.uniform(0.005, case.seconds), number)
         strays = [name for name in case.files() if TEMPORARY.fullmatch(name)]
         wrong = case.left({})
@@ -223,7 +224,7 @@ RESUME_SHARES = {"generate": 2, "learn": 2}
 TRIALS = [
     *(Trial(f"kill -9 amid {name}", partial(killed, name), 200, SHARES.get(name, 0)) for name in COMMANDS),
     *(Trial(f"kill -9 amid {name}", partial(killed, name), 12 if name in SLOW else 50) for name in OTHERS),
-    Trial("SIGINT and SIGTERM amid all four", signalled, tries=200, share=4),
+    Trial("SIGINT, SIGTERM and SIGHUP amid all four", signalled, tries=200, share=4),
     *(
         Trial(f"{name}: kill -9, then --resume", partial(resumed, name), 100, RESUME_SHARES.get(name, 0))
         for name in ("generate", "moments", "learn")
