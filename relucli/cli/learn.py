@@ -31,7 +31,7 @@ from relucli.errors import about
 if TYPE_CHECKING:
     from relucli.learning.pipeline import Learned, LearnOptions
 
-Neurons = Annotated[str, typer.Option("-k", metavar="K|auto", help="Neurons; auto lets validation choose.")]
+Neurons = Annotated[str, typer.Option("-k", metavar="K|auto", help="Neurons, at most; auto lets validation choose.")]
 MaxNeurons = Annotated[int, typer.Option(metavar="K", min=1, help="Largest number that -k auto tries.")]
 MomentsIn = Annotated[
     Path | None, typer.Option("--moments", metavar="MOMENTS.h5", help="Of the same data, taken before.")
@@ -44,7 +44,7 @@ Discovery = Annotated[
 ]
 Bias = Annotated[bool, typer.Option("--bias/--no-bias", help="Whether neurons have biases.")]
 Whiten = Annotated[
-    Literal["auto", "on", "off"], typer.Option(help="Whiten the inputs by their own mean and covariance.")
+    Literal["auto", "on", "off"], typer.Option(help="Whiten the inputs of slice moments by their mean and covariance.")
 ]
 LossName = Annotated[
     Literal["squared", "huber"], typer.Option(help="huber stands heavy tails and a few percent of wrong labels.")

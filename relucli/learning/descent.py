@@ -92,7 +92,7 @@ def descend(
 
     1. Solve the damped normal equations, scaled to a unit diagonal.
     2. Evaluate the student moved by the step; accept it if the loss falls, and lower the damping;
-       else raise the damping and return to 1, up to a dozen times.
+       else raise the damping and return to 1, a dozen times or so.
     3. Keep the normal matrix for the next step if this one brought what it promised: the activation patterns have
        hardly changed, and loss and gradient alone are far cheaper.  A step that fails with an old matrix is
        tried again with a new one.

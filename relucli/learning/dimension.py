@@ -20,9 +20,9 @@ The dimension is the first m with p_m above the level.  For m = 0 the test is ex
 estimate U_1.  Rows are permuted within canonical blocks: such permutations form a group, so the test is as valid, and
 one pass over the rows serves all B and m.
 
-**Bands** (Quenouille, Biometrika 43, 1956; Efron and Stein, Annals of Statistics 9, 1981).  Rows are cut into J
-consecutive segments of equal length; lambda_(j) is the eigenvalue without segment j, in units of all N rows.  The
-variance of an eigenvalue over samples is
+**Bands** (Tukey, Annals of Mathematical Statistics 29, 1958; Efron and Stein, Annals of Statistics 9, 1981).  Rows are
+cut into J consecutive segments of equal length; lambda_(j) is the eigenvalue without segment j, in units of all N rows.
+The variance of an eigenvalue over samples is
 
     s^2 = (J - 1) / J sum_j (lambda_(j) - mean)^2,
 

@@ -102,7 +102,7 @@ def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Ge
     Returns
     -------
     Path
-        The best fit for every number of neurons from ``neurons`` down to 1.
+        The best fit for every number of neurons from ``neurons`` down to where fewer clearly explain less.
     """
     p = x.shape[1]
     few = max(LEAST_ROWS, COARSE_ROWS * p * (width(neurons) + 1))

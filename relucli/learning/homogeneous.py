@@ -6,9 +6,9 @@ identity <x, grad (f q)> = (1 + deg q) f q, and by Stein's, for x ~ N(mu, Sigma)
     s(x) = <x, Sigma^-1 (x - mu)> - d,      so      E y q (s - 1 - deg q) = 0
 
 for every f without biases or offset, any number of neurons, and noise of mean zero given x.  An offset a makes it -a
-for q = 1, and biases -sum_i c_i b_i Phi(b_i).  A network that was fitted without biases has the same identity, so that
-it may be subtracted from y, which leaves less chance.  The q are 1, and <u_j, x> and <u_j, x>^2 for the directions u_j
-of the span.
+for q = 1, and biases -sum_i c_i b_i Pr(<w_i, x> + b_i > 0).  A network that was fitted without biases has the same
+identity, so that it may be subtracted from y, which leaves less chance.  The q are 1, and <u_j, x> and <u_j, x>^2 for
+the directions u_j of the span.
 
 With the sample mean and covariance in s, the mean of w (s - 1 - deg q), w = y q, varies as that of
 

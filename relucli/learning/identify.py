@@ -7,7 +7,8 @@ some choice F of neurons to turn leaves no linear part,
 
 then the network is m neurons in general position with m p parameters, and fitting the linear part too would waste p of
 them.  If none does, as with antipodal pairs, the linear part belongs to the function and stays.  The choice is that of
-least Wald statistic v_F^T Cov(v_F)^-1 v_F, and the likelihood ratio of the two fits decides.
+least Wald statistic v_F^T Cov(v_F)^-1 v_F among the few of least |v_F|, and the likelihood ratio of the two fits
+decides.
 """
 
 from __future__ import annotations

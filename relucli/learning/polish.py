@@ -55,7 +55,7 @@ class Polished(Outcome):
 
 
 def _direction(slope: Slope, normal: StructuredNormal, pairs: list[tuple[Array, Array]]) -> Array:
-    """The step of limited-memory BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4)."""
+    """The step of limited-memory BFGS (Nocedal and Wright, Numerical Optimization, 2nd edition, algorithm 7.4)."""
     q, shares = slope.gradient.copy(), []
     for moved, change in reversed(pairs):
         share = (moved @ q) / (moved @ change)

@@ -1,9 +1,9 @@
 """The scale of close pairs: the valley along which Gauss-Newton only crawls.
 
 Two neurons with scaled vectors s_i beta_i = S / 2 + D and s_j beta_j = S / 2 - D that lie close to each other act,
-to first order, as 1_D(x) <S, x>: only their sum S matters, and growing coefficients can be traded for a shrinking
-angle.  The loss changes little along D -> t D, and what it says about the scale is of higher order.  Trying scales
-outright finds it.
+to first order, as 1_u(x) <S, x>, u their common direction (that of D, if their signs differ): only their sum S matters,
+and growing coefficients can be traded for a shrinking angle.  The loss changes little along D -> t D, and what it says
+about the scale is of higher order.  Trying scales outright finds it.
 """
 
 from __future__ import annotations

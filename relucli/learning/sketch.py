@@ -3,7 +3,8 @@
 For a function phi of the label with mean zero, M = N^-1/2 sum_n phi(y_n) z_n z_n^T, z the whitened inputs, is one of
 the slice moments.  M V for a few columns V is a pass over the rows that costs N d columns.  From the slice means and a
 few random columns, each pass multiplies the block of directions in which the moments so far are largest (block Lanczos
-with full orthogonalisation; Golub and Van Loan, Matrix Computations, section 10.3).  Beside it runs the same iteration
+with full orthogonalisation; Golub and Van Loan, Matrix Computations, 4th edition,
+section 10.3).  Beside it runs the same iteration
 for labels of other rows, whose largest value is what chance gives.
 """
 

@@ -219,7 +219,7 @@ def estimate_subspace(
     method : {"sliced", "contracted", "both"}
         Which moments to use.
     whiten : {"auto", "on", "off"}
-        Whether to whiten by the sample mean and covariance.
+        Whether to whiten slice moments by the sample mean and covariance; contracted ones are as they were taken.
     limit : int
         Largest dimension of the span.
     seed : int
@@ -242,8 +242,9 @@ def estimate_subspace(
     if whitened:
         mean, root = moments.mean, cholesky_root(mean, moments.covariance, moments.samples)
     evidence = _evidence(moments, method, mean, root)
-    if method == "contracted":
+    if method == "contracted":  # whitened, if at all, when the moments were taken
         root = moments.whitening[1]
+        whitened = not np.array_equal(root, np.eye(d))
     values, vectors = eigh(stacked(evidence))
     null = noise_level(moments, evidence, method, np.random.default_rng([seed, 2]))
     significant = int((values > null).sum())

@@ -51,8 +51,9 @@ def relucli(*arguments: object) -> dict:
 
 def parameters(family: str, d: int, k: int, learn: list[str]) -> int:
     if family == "alternating":
-        # A ReLU for each line, and a linear part unless the lines can be turned so that none is left.
-        return (k // 2 + (k % 8 == 0)) * d
+        # A ReLU for each line, and a linear part unless the lines can be turned so that none is left:
+        # for k / 2 lines at equal angles, that needs an odd factor of k.
+        return (k // 2 + (k & (k - 1) == 0)) * d
     return k * (d + 1) + 1 if "--bias" in learn else k * d
 
 

@@ -124,6 +124,12 @@ def test_whitening_is_as_asked(whiten, whitened):
     assert missed(net.weights, found.basis) < 0.1
 
 
+@pytest.mark.parametrize("whiten", ["on", "off", "auto"])
+def test_contracted_moments_of_standard_inputs_are_not_whitened_and_not_said_to_be(whiten):
+    _, x, y = planted("positive", 6, 1, 5000, 0)
+    assert not estimate_subspace(taken(x, y), "contracted", whiten, 1).whitened
+
+
 def test_few_rows_of_standard_inputs_are_not_whitened():
     _, x, y = planted("random", 20, 1, 35, 0)
     assert not estimate_subspace(taken(x, y, slices=8), "sliced", "auto", 2).whitened
