@@ -312,7 +312,8 @@ def serve(kind: str, count: int) -> None:
 def mutations(kind: str, tries: int, folder: Path) -> Iterator[str | None]:
     """Mutations of a kind of file, by a server of their own, since this process may have threads."""
     command = [sys.executable, __file__, kind, str(tries)]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # the threads of a fork would spin, for nothing
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         for line in server.stdout:
             yield json.loads(line)[1]
