@@ -61,4 +61,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_HOMES})
+    """Public names; the regressor's only where its extra is installed, since help() asks for all that are listed."""
+    from importlib.util import find_spec
+
+    return sorted({*__all__, *_HOMES} - ({"ReluNetworkRegressor"} if find_spec("sklearn") is None else set()))

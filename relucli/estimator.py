@@ -294,7 +294,8 @@ class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
         for name, errors in found.errors.by_name().items():
             setattr(self, f"{name}_", errors)
         self.offset_error_ = found.errors.offset
-        self.path_, self.findings_ = found.path, found.findings
+        self.path_ = found.path
+        self.findings_ = tuple(replace(item, message=in_parameters(item.message)) for item in found.findings)
         self.noise_std_, self.r2_ = found.noise_std, found.r2
         self.supported_, self.n_samples_ = True, found.samples
 

@@ -47,9 +47,9 @@ def plant(
 
     Parameters
     ----------
-    family : str
-        One of ``FAMILIES``.
+    family : {"random", "positive", "close", "planar", "alternating"}
     dim, neurons : int
+        Inputs d and neurons k.
     seed : int
         The teacher's stream is independent of the streams of data drawn with the same seed.
     separation : float
@@ -57,10 +57,21 @@ def plant(
     bias_sd : float
         Standard deviation of the normal biases.
 
+    Returns
+    -------
+    ReluNetwork
+
     Raises
     ------
     UsageError
         If no such network exists.
+
+    Examples
+    --------
+    >>> import relucli
+    >>> teacher = relucli.plant("close", dim=4, neurons=2, seed=1, separation=0.1)
+    >>> round(float(teacher.weights[0] @ teacher.weights[1]), 3)  # cos(0.1)
+    0.995
     """
     _check_plant(family, dim, neurons, seed, separation, bias_sd)
     rng = _stream(seed, _TEACHER)

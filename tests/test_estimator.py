@@ -210,6 +210,19 @@ def test_rows_that_support_no_network_are_fitted_by_less_with_a_warning(neurons,
     np.testing.assert_allclose(regressor.predict(x), expected, atol=1e-6)
 
 
+def test_findings_speak_of_parameters():
+    x = np.random.default_rng(0).standard_normal((4000, 5))
+    y = np.maximum(x[:, 0] + 1, 0) - np.maximum(x[:, 1] - 1, 0) + 0.01 * x[:, 2] ** 3
+    regressor = ReluNetworkRegressor(n_neurons=1).fit(x, y)
+    (found,) = (item for item in regressor.findings_ if item.stage == "residual" and not item.ok)
+    assert found.message.endswith("; pass bias=True")
+    assert str(found) == f"!! residual: {found.message}"
+    y = np.maximum(x[:, 0], 0) + np.maximum(x[:, 1], 0) - np.maximum(x[:, 2], 0)
+    regressor = ReluNetworkRegressor(n_neurons=1).fit(x, y)
+    (found,) = (item for item in regressor.findings_ if item.stage == "residual" and not item.ok)
+    assert found.message.endswith("neurons may be missing; try more neurons, or bias=True")
+
+
 def test_only_rows_that_can_be_used_are_fitted_by_less(tmp_path):
     with h5py.File(tmp_path / "bad.h5", "w") as file:
         file["x"], file["y"] = X, np.append(Y[:-1], np.nan)
@@ -273,6 +286,13 @@ def test_seeds():
     first, again = (ReluNetworkRegressor(2, random_state=np.random.RandomState(5))._seed() for _ in range(2))
     assert first == again
     assert ReluNetworkRegressor(random_state=None)._seed() != ReluNetworkRegressor(random_state=None)._seed()
+
+
+def test_without_scikit_learn_there_is_help_all_the_same():
+    code = "import sys; sys.modules['sklearn'] = None; import pydoc, relucli; print(pydoc.plain(pydoc.render_doc(relucli)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert "Recover one-hidden-layer ReLU networks" in done.stdout
+    assert "learn(" in done.stdout
 
 
 def test_without_scikit_learn_it_says_what_to_install():

@@ -33,7 +33,7 @@ _PARAMETERS = {
     r"a larger -k(?!\w)": "more neurons",
     r"(?<!\S)-k (\S+):": r"n_neurons=\1:",
     r"pass --memory (\w+)": r"pass memory='\1'",
-    r"(?<=pass )--bias(?!\w)": "bias=True",
+    r"(?:(?<=pass )|(?<=or ))--bias(?!\w)": "bias=True",
     r"(?<=pass )--whiten (\w+)": r"whiten='\1'",
     r"--loss huber": "loss='huber'",
     r"--starts": "n_starts",

@@ -28,7 +28,8 @@ def completion(shell: Shell) -> None:
     \b
     bash  that line in ~/.bashrc
     zsh   the same with zsh in ~/.zshrc, after compinit
-    fish  relucli completion fish > ~/.config/fish/completions/relucli.fish
+    fish  mkdir -p ~/.config/fish/completions
+          relucli completion fish > ~/.config/fish/completions/relucli.fish
     """
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 

@@ -29,6 +29,7 @@ ROWS = 12
 
 
 def dimension(
+    context: typer.Context,
     data: Data,
     moments: MomentsIn = None,
     max_dim: Most = 6,
@@ -56,6 +57,7 @@ def dimension(
       relucli dimension train.h5
       relucli dimension train.h5 --permutations 999 --json > dim.json
     """
+    from relucli import __version__
     from relucli.learning import record
     from relucli.learning.dimension import DimensionOptions, span_dimension
     from relucli.storage.dataset import open_dataset
@@ -69,6 +71,7 @@ def dimension(
             with options.on_cluster(scheduler, engine, rows), about(*data):
                 found = span_dimension(rows, asked, engine, taken)
     values = _values(found) | {"permutations": permutations, "level": level, "seed": seed}
+    values |= {"command": options.command_line(context), "relucli_version": __version__}
     values |= {"passes": engine.passes, "bytes_read": engine.bytes_read, "seconds": perf_counter() - start}
     view.result(values, lambda: _drawn(found, values))
 
@@ -86,19 +89,21 @@ def _values(found: Dimension) -> dict[str, Any]:
 
 
 def _drawn(found: Dimension, values: dict[str, Any]) -> Iterator[Any]:
-    headings = ["dimension", "sum of the rest", "p-value", "<", "eigenvalue", "95 % band"]
+    # The first dimension that is not rejected is marked in the column of p-values.
+    headings = ["dimension", "sum of the rest", "p-value", "eigenvalue", "95 % band"]
     table = columns("Does the span have no more dimensions?", *headings)
     tests = {test.dim: test for test in found.tests}
     for m in range(len(tests) or min(ROWS, len(found.eigenvalues))):
         statistic = f"{tests[m].statistic:.5g}" if m in tests else "-"
         p_value = f"{tests[m].p_value:.3g}" if m in tests else "-"
-        mark = "<- not rejected" if m == found.dimension else ""
+        mark = "-> " if m == found.dimension else ""
         band = f"{found.low[m]:.4g} to {found.high[m]:.4g}"
-        table.add_row(str(m), statistic, p_value, mark, with_error(found.eigenvalues[m], found.errors[m]), band)
+        table.add_row(str(m), statistic, mark + p_value, with_error(found.eigenvalues[m], found.errors[m]), band)
     yield table
-    answer = f"more than {len(tests) - 1}" if found.dimension is None else str(found.dimension)
+    at = f"at level {values['level']:g}"
+    answer = f"more than {len(tests) - 1}, {at}" if found.dimension is None else f"{found.dimension}, not rejected {at}"
     yield facts(
-        dimension=f"{answer}, at level {values['level']:g}" if tests else "not tested",
+        dimension=answer if tests else "not tested",
         noise_reaches=f"{found.null:.4g}",
         rows=f"{found.samples:,} in {duration(values['seconds'])}, {values['permutations']} permutations",
     )

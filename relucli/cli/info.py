@@ -173,7 +173,7 @@ def _statistics(found: Description, stats: Statistics) -> Any:
     if len(stats.inputs) > MOST_COLUMNS:
         rest = stats.inputs[MOST_COLUMNS:]
         ends = [[getattr(column, name) for column in rest] for name in ("mean", "sd", "min", "max")]
-        table.add_row(f"{len(rest)} more", *(f"{number(min(v))} to {number(max(v))}" for v in ends))
+        table.add_row(f"{len(rest)} more", *(f"{min(v):.3g} to {max(v):.3g}" for v in ends))
     return table
 
 

@@ -14,12 +14,21 @@ from relucli.cli.render import View, facts
 from relucli.cli.report import DataOption, DimensionOption, MomentsOption, TeacherOption
 from relucli.errors import about
 
+
+def _figures(incomplete: str) -> list[str]:
+    """Names that a shell may complete."""
+    from relucli.report.figures import FIGURES
+
+    return [name for name in FIGURES if name.startswith(incomplete)]
+
+
 Network = Annotated[Path, typer.Argument(metavar="NET.h5", help="The network to draw.")]
 Names = Annotated[
     list[str],
     typer.Argument(
         metavar="FIGURE",
         help="eigenvalues, path, neurons, angles, predicted, residuals, errors, coverage, summary or dimension.",
+        autocompletion=_figures,
     ),
 ]
 Picture = Annotated[

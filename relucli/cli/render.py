@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from relucli.quantities import counted, duration, number, plain, rough_count, size, with_error
@@ -17,7 +18,7 @@ from relucli.quantities import counted, duration, number, plain, rough_count, si
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.progress import Progress as Bar
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from relucli.network import ReluNetwork
@@ -42,6 +43,9 @@ WIDTH_WITHOUT_BAR = 56
 SHORTEST_BAR = 10
 LEVELS = "▁▂▃▄▅▆▇█"
 PADDING = 3
+LONG_WORD = 16
+"""Characters from which on a word, such as the path of a file, may be broken."""
+
 SPARKS = range(8, 33)
 """Characters that a sparkline may have, unless there are fewer weights."""
 
@@ -154,14 +158,31 @@ def _drawing(parts: Iterable[RenderableType]) -> str:
 
 
 def _least_width(console: Console, part: RenderableType) -> int:
-    """What the numbers and words of a table need: a terminal may break its lines, but nothing is left out."""
+    """What the numbers and words of a table need: a terminal may break its lines, but nothing is left out.
+
+    Where there is less room than a table would take, headings of numbers break between words.
+    """
     from rich.table import Table
 
+    everything = console.options.update(width=WIDEST)
     if isinstance(part, Table):
+        narrow = console.measure(part, options=everything).maximum > console.width
         for column in part.columns:
-            if column.no_wrap:
-                column.min_width = max(len(str(cell)) for cell in (column.header, *column.cells))
-    return console.measure(part, options=console.options.update(width=WIDEST)).minimum
+            _narrow(column, narrow)
+    return console.measure(part, options=everything).minimum
+
+
+def _narrow(column: Column, scarce: bool) -> None:
+    """Let a column be as narrow as its numbers, or its words, where room is scarce."""
+    cells = [str(cell) for cell in column.cells]
+    words = [*str(column.header).split(), *(cells if column.no_wrap else " ".join(cells).split())]
+    least = max(map(len, words), default=0)
+    if not column.no_wrap:
+        column.min_width = min(least, LONG_WORD)
+        return
+    if scarce and least:
+        column.header = fill(str(column.header), least)
+    column.min_width = max(map(len, [*str(column.header).splitlines(), *cells]), default=0)
 
 
 def _console(*, stderr: bool) -> Console:

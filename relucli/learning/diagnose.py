@@ -56,7 +56,11 @@ class Finding:
     stage: str
     ok: bool
     message: str
-    numbers: dict[str, Any] = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __str__(self) -> str:
+        """As one line: !! marks what is not as it should be."""
+        return f"{'ok' if self.ok else '!!'} {self.stage}: {self.message}"
 
 
 def diagnose(

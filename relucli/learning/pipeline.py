@@ -106,7 +106,7 @@ class Learned:
         return neuron_columns(self.network, self.errors.by_name()), [
             f"fit: r2 {self.r2:.6f}, residual standard deviation {number(self.noise_std)}, {rows}",
             f"held-out mean squared error by neurons: {', '.join(considered)}",
-            *(f"{'ok' if item.ok else '!!'} {item.stage}: {item.message}" for item in self.findings),
+            *map(str, self.findings),
         ]
 
 

@@ -164,7 +164,7 @@ def gather(sources: Sources, engine: Engine) -> Material:
         matches=tuple(matches),
         population_error=error,
         dimension=dimension,
-        sources=tuple((printable(path), _made(path, sources)) for path in sources.paths),
+        sources=tuple((printable(path), _made(path, sources, dimension)) for path in sources.paths),
     )
 
 
@@ -184,8 +184,13 @@ def _check_record(where: str, file: NetworkFile) -> None:
         raise DataError(f"{where}: path lacks neurons or validation_mse; make the file again")
 
 
-def _made(path: Path, sources: Sources) -> Provenance | None:
-    return None if path == sources.dimension else read_provenance(path)
+def _made(path: Path, sources: Sources, dimension: dict[str, Any]) -> Provenance | None:
+    if path != sources.dimension:
+        return read_provenance(path)
+    command, seed, version = (dimension.get(name) for name in ("command", "seed", "relucli_version"))
+    if isinstance(command, str) and isinstance(seed, int) and isinstance(version, str):
+        return Provenance(command, seed, version)
+    return None
 
 
 def _check_dim(path: Path, dim: int, network: ReluNetwork) -> None:

@@ -214,7 +214,7 @@ def _made(material: Material, command: str) -> str:
     parts = []
     for name, made in material.sources:
         if made is None:
-            parts.append(_tag("p", f"{name}: not made by relucli, or without a record of it."))
+            parts.append(_tag("p", f"{name}: no record of what made it."))
         else:
             parts += [_tag("h3", name), _tag("p", f"relucli {made.version}, seed {made.seed}", "quiet")]
             parts.append(_tag("pre", made.command))

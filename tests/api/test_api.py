@@ -43,7 +43,9 @@ def same(a, b):
     )
 
 
-@pytest.mark.parametrize("module", ["relucli.api.data", "relucli.api.networks", "relucli.estimator"])
+@pytest.mark.parametrize(
+    "module", ["relucli.api.data", "relucli.api.networks", "relucli.estimator", "relucli.synthesis"]
+)
 def test_examples_in_docstrings_run(module, folder):
     done = doctest.testmod(import_module(module))
     assert done.failed == 0

@@ -123,7 +123,7 @@ STOPS = [
 @pytest.mark.parametrize(("sent", "status", "word"), STOPS)
 def test_a_signal_leaves_no_file_behind(folder, sent, status, word):
     line = "generate data.h5 --samples 1e9 --dim 10 --neurons 2 --workers 2"
-    command = [sys.executable, "-c", "from relucli.cli.app import main; main()", *line.split()]
+    command = [sys.executable, "-m", "relucli", *line.split()]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             deadline = time.monotonic() + 30

@@ -61,6 +61,11 @@ def test_commands_options_and_values_are_completed(ask):
 
 
 @shells
+def test_figures_are_completed(ask):
+    assert sorted(ask("relucli", "plot", "net.h5", "path", "e")) == ["eigenvalues", "errors"]
+
+
+@shells
 def test_arguments_are_left_to_the_completion_of_files(ask, folder):
     (folder / "train.h5").touch()
     assert ask("relucli", "learn", "tr") == ["train.h5"]

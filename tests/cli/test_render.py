@@ -81,6 +81,28 @@ def test_an_output_without_the_characters_gets_no_sparkline(capsys, monkeypatch,
     assert not set("▁▅█") & set(capsys.readouterr().out)
 
 
+@pytest.mark.parametrize(
+    ("width", "heading"), [(60, ["sum of the rest", "error (95%)"]), (34, ["sum of", "the rest", "error", "(95%)"])]
+)
+def test_where_room_is_scarce_headings_break_between_words_and_numbers_not_at_all(capsys, monkeypatch, width, heading):
+    monkeypatch.setenv("COLUMNS", str(width))
+    table = columns("Title", "sum of the rest", "<error (95%)", "value")
+    table.add_row("2.25e+05", "2 mrad", "1.43620 +- 0.00070")
+    View(json=False, quiet=False).result({}, lambda: [table])
+    lines = capsys.readouterr().out.splitlines()
+    above = lines[1 : next(i for i, line in enumerate(lines) if "─" in line)]
+    cells = [cell for line in above for cell in re.split(r"\s{2,}", line.strip()) if cell]
+    assert set(cells) == {*heading, "value"}
+    assert {"2.25e+05", "1.43620 +- 0.00070"} <= set(re.split(r"\s{2,}|\n", "\n".join(lines).strip()))
+
+
+def test_a_planted_network_beside_the_recovered_one_fits_a_terminal_of_eighty_columns(cli, pipeline, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = cli("evaluate net.h5 test.h5 --teacher teacher.h5").stdout.splitlines()
+    assert "planted" in " ".join(lines)
+    assert max(map(len, lines)) <= 80
+
+
 def test_facts_are_neither_markup_nor_wrapped(capsys):
     name = "[bold]" + 200 * "x" + ":smile:"
     View(json=False, quiet=False).result({}, lambda: [facts(data=name, test_rows="2")])

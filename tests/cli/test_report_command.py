@@ -35,7 +35,7 @@ def test_a_network_of_others_has_a_report(cli, pipeline, foreign):
     foreign("other.h5", weights=[[0.6, 0.8], [1.0, 0.0]], coefficients=[1.0, -1.0])
     done = cli("report other.h5 -o report.html")
     assert (done.status, done.stderr) == (0, "")
-    assert "other.h5: not made by relucli" in (pipeline / "report.html").read_text(encoding="utf-8")
+    assert "other.h5: no record of what made it." in (pipeline / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("suffix", "begins"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
