@@ -23,7 +23,7 @@ from relucli.learning.requirements import (
 )
 from relucli.learning.robust import robust_selection
 from relucli.learning.search import best_selection
-from relucli.learning.select import Model
+from relucli.learning.select import Model, Selection
 from relucli.learning.sketch import metric_of, sketched
 from relucli.learning.structured import Metric
 from relucli.learning.student import augmented
@@ -142,6 +142,31 @@ def _covariance(rows: Rows, fit: Polished, loss: Loss, samples: int, engine: Eng
     return engine.fold(SandwichAccumulator(fit.normal), rows, "errors").covariance(samples)
 
 
+def _taken(rows: Rows, options: LearnOptions, engine: Engine, moments: Moments | None) -> Moments:
+    """The moments, from a pass over the rows unless they are given; refused if nothing can be learned from them."""
+    typical = Scaling.of(rows)
+    moments = moments or estimate_moments(rows, default_moments(options, rows.dim), engine, scaling=typical)
+    check_outliers(moments, typical)
+    if np.sqrt(moments.label_variance) <= 1e-12 * abs(moments.label_mean):
+        raise UnsupportedError("y is constant: there is nothing to learn from it")
+    return moments
+
+
+def _span(rows: Rows, moments: Moments, most: int, options: LearnOptions, engine: Engine) -> Subspace:
+    sketch = sketched(rows, moments, options.seed, engine)
+    return estimate_subspace(moments, options.subspace, options.whiten, most, options.seed, sketch)
+
+
+def _selected(
+    chosen: Rows, span: Subspace, most: int, options: LearnOptions, engine: Engine, metric: Metric
+) -> tuple[Selection, Loss]:
+    """The models considered and the one that was chosen, with the loss of its polish."""
+    if options.loss == "huber":
+        assert isinstance(chosen, MemoryRows)
+        return robust_selection(chosen, span, most, options, engine, metric)
+    return best_selection(chosen, span, most, options, engine, metric), SQUARED
+
+
 def _in_file_units(path: tuple[Model, ...], scaling: Scaling) -> tuple[Model, ...]:
     def square(value: float) -> float:
         return scaling.label(value, 2)
@@ -203,34 +228,24 @@ def _learn(
     check_memory_bound(rows, most, options, engine, moments)
     before = engine.passes
     # 1. moments, in units near one that the rows are seen in from here on
-    typical = Scaling.of(rows)
-    moments = moments or estimate_moments(rows, default_moments(options, rows.dim), engine, scaling=typical)
+    moments = _taken(rows, options, engine, moments)
     scaling, rows = moments.scaling, moments.scaling.rows(rows)
-    check_outliers(moments, typical)
-    variance = moments.label_variance
-    if np.sqrt(variance) <= 1e-12 * abs(moments.label_mean):
-        raise UnsupportedError("y is constant: there is nothing to learn from it")
     # Far from zero, biases and directions are hard to tell apart: neurons with biases are sought about the mean.
     shift = moments.mean if options.bias and not moments.standard else np.zeros(rows.dim)
     centered = ShiftedRows(rows, shift) if shift.any() else rows
     # 2. span
     metric = _metric(moments, shift)
     if directions is None:
-        sketch = sketched(rows, moments, options.seed, engine)
-        span = estimate_subspace(moments, options.subspace, options.whiten, most, options.seed, sketch)
+        span = _span(rows, moments, most, options, engine)
     else:
         span = given_subspace(directions, metric, scaling.inputs)
     # 3. neurons on the span, and their number
     chosen = model_rows(centered, most, options)
     local = replace(engine, progress=None, journal=None) if isinstance(chosen, MemoryRows) else engine
-    if options.loss == "huber":
-        assert isinstance(chosen, MemoryRows)
-        selection, loss = robust_selection(chosen, span, most, options, local, metric)
-    else:
-        selection, loss = best_selection(chosen, span, most, options, local, metric), SQUARED
+    selection, loss = _selected(chosen, span, most, options, local, metric)
     check_supported(selection, span, rows, options, scaling)
     # 4. polish on all rows, and what can be said of the answer
-    narrow = selection.fit.mse > RESOLVED * variance
+    narrow = selection.fit.mse > RESOLVED * moments.label_variance
     fit = polish(centered, selection.fit.student, options.bias, engine, metric, loss=loss, narrow=narrow)
     _same_labels(moments, fit)
     network = to_network(fit.student, options.bias, shift)
