@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.descent import Outcome
 from relucli.learning.homogeneous import BEYOND_REACH, sigmas_out_of_reach
 from relucli.learning.loss import Loss
+from relucli.learning.polish import Polished
 from relucli.learning.sketch import sketched, slice_settings
 from relucli.learning.subspace import Subspace, dependence
 from relucli.learning.uncertainty import StandardErrors
@@ -67,7 +68,7 @@ def diagnose(
     rows: Rows,
     moments: Moments,
     span: Subspace,
-    fit: Outcome,
+    fit: Polished,
     network: ReluNetwork,
     errors: StandardErrors,
     loss: Loss,
@@ -81,7 +82,7 @@ def diagnose(
         A pilot of the data.
     moments : Moments
     span : Subspace
-    fit : Outcome
+    fit : Polished
         Of all rows.
     network : ReluNetwork
         What was fitted.
@@ -217,20 +218,22 @@ def _residual(
     return found
 
 
-def _identifiability(fit: Outcome, network: ReluNetwork, errors: StandardErrors) -> list[Finding]:
+def _identifiability(fit: Polished, network: ReluNetwork, errors: StandardErrors) -> list[Finding]:
     """Neurons that the data hardly tell apart, or from nothing, and functions that have several networks."""
     found = []
     per = fit.quadratic.samples / max(1, fit.student.parameters)
     if per < SCARCE and not fit.quadratic.exact:
         found.append(Finding("identifiability", False, f"only {per:.1f} rows a parameter"))
     lines = np.column_stack([network.weights, network.biases])
-    for i, j in zip(*np.triu_indices(network.neurons, 1), strict=True):
+    for i, j in combinations(range(network.neurons), 2):
         apart = min(np.linalg.norm(lines[i] - lines[j]), np.linalg.norm(lines[i] + lines[j]))
         blur = math.hypot(errors.within[i], errors.within[j], 2 * errors.biases[i], 2 * errors.biases[j])
-        if apart < blur:
-            text = f"neurons {i} and {j} are {apart:.2g} apart, known to {blur:.2g}: only their sum is sure"
-            found.append(Finding("identifiability", False, text, {"neurons": [int(i), int(j)]}))
-    for i in np.flatnonzero(np.abs(network.coefficients) < DOUBTFUL * errors.coefficients):
+        if apart < blur or (i, j) in fit.blurred:
+            known = f"known to {blur:.2g}" if apart < blur else "which noise blurs"
+            text = f"neurons {i} and {j} are {apart:.2g} apart, {known}: only their sum is sure"
+            found.append(Finding("identifiability", False, text, {"neurons": [i, j]}))
+    doubtful = np.flatnonzero(np.abs(network.coefficients) < DOUBTFUL * errors.coefficients)
+    for i in np.setdiff1d(doubtful, fit.blurred):
         text = f"neuron {i} has a coefficient within three standard errors of zero"
         found.append(Finding("identifiability", False, text, {"neurons": [int(i)]}))
     if network.linear.any() and network.neurons:

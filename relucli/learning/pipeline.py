@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relucli.errors import DataError, UnsupportedError
+from relucli.learning.blurred import sharpened
 from relucli.learning.covariance import SandwichAccumulator, StructuredCovariance
 from relucli.learning.descent import Outcome
 from relucli.learning.diagnose import Finding, diagnose
@@ -29,7 +30,7 @@ from relucli.learning.structured import Metric
 from relucli.learning.student import augmented
 from relucli.learning.subspace import Subspace, estimate_subspace, given_subspace
 from relucli.learning.support import check_supported
-from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors
+from relucli.learning.uncertainty import StandardErrors, sandwich, standard_errors, with_unknown_scales
 from relucli.learning.units import check_outliers, in_file_units
 from relucli.moments.estimate import Moments, estimate_moments
 from relucli.moments.scaling import Scaling
@@ -247,14 +248,18 @@ def _learn(
     # 4. polish on all rows, and what can be said of the answer
     narrow = selection.fit.mse > RESOLVED * moments.label_variance
     fit = polish(centered, selection.fit.student, options.bias, engine, metric, loss=loss, narrow=narrow)
+    if not loss.robust:
+        fit = sharpened(centered, fit, options.bias, engine, metric)
     _same_labels(moments, fit)
     network = to_network(fit.student, options.bias, shift)
     covariance = _covariance(chosen, fit, loss, rows.samples, local, options.bias)
     errors = standard_errors(fit.student, covariance, options.bias, shift)
+    errors = with_unknown_scales(errors, network, fit.blurred)
     raw = ShiftedRows(chosen, -shift) if shift.any() else chosen
     findings = diagnose(raw, moments, span, fit, network, errors, loss, local)
     if not scaling.trivial:
         network, errors = in_file_units(scaling, fit.student, covariance, options.bias, shift)
+        errors = with_unknown_scales(errors, network, fit.blurred)
     return Learned(
         network=network,
         errors=errors,

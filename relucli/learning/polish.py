@@ -1,14 +1,13 @@
 """Polishing in all dimensions: a pass over the rows for each step.
 
 Quasi-Newton steps need memory and time linear in the parameters.  The structured normal matrix that they use would be
-Gauss-Newton's on Gaussian inputs and many rows.  For other inputs, and few rows, it is a preconditioner, and the
-curvature seen between passes corrects it (limited-memory BFGS).
+Gauss-Newton's on Gaussian inputs and many rows.  For other inputs, and few rows, it is a first guess.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +15,20 @@ from numpy.typing import NDArray
 from relucli.learning.descent import Outcome, descend
 from relucli.learning.identify import tied, tolerated_rise
 from relucli.learning.loss import SQUARED, Loss
+from relucli.learning.quasi_newton import quasi_newton
 from relucli.learning.structured import Metric, StructuredAccumulator, StructuredNormal, frame_of
 from relucli.learning.student import NormalAccumulator, Quadratic, Slope, Student
 from relucli.network import ReluNetwork
 from relucli.storage.views import ShiftedRows
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["Polished", "polish", "polish_need", "settle", "to_network"]
+__all__ = ["Polished", "polish", "polish_need", "settle", "slope_at", "to_network"]
 
 Array = NDArray[np.float64]
 
 STEPS = 60
 HOPELESS = 30.0
 SETTLING = 12
-MEMORY = 10
-HALVINGS = 8
-SUFFICIENT = 1e-4
 NORMAL_ROWS = 500_000
 QUICK = 12
 DENSE_WORK = 2e11
@@ -49,54 +46,21 @@ class Polished(Outcome):
     ----------
     normal : StructuredNormal
         The normal matrix at the student.
+    blurred : tuple of pairs of int
+        Neurons of which only the sum is known (`blurred`).
     """
 
     normal: StructuredNormal
+    blurred: tuple[tuple[int, int], ...] = ()
 
 
-def _direction(slope: Slope, normal: StructuredNormal, pairs: list[tuple[Array, Array]]) -> Array:
-    """The step of limited-memory BFGS (Nocedal and Wright, Numerical Optimization, 2nd edition, algorithm 7.4)."""
-    q, shares = slope.gradient.copy(), []
-    for moved, change in reversed(pairs):
-        share = (moved @ q) / (moved @ change)
-        q -= share * change
-        shares.append(share)
-    step = normal.solve(q)
-    for (moved, change), share in zip(pairs, reversed(shares), strict=True):
-        step += (share - (change @ step) / (moved @ change)) * moved
-    return step
-
-
-Evaluate = Callable[[Student], tuple[Slope, StructuredNormal]]
-
-
-def _descend(evaluate: Evaluate, student: Student, steps: int, tolerance: float) -> Polished:
-    current, normal = evaluate(student)
-    history, pairs, converged = [current.loss / current.samples], list[tuple[Array, Array]](), False
-    while len(history) <= steps:
-        step = _direction(current, normal, pairs)
-        promise = float(step @ current.gradient)
-        enough = tolerance * student.parameters * current.noise_variance
-        converged = current.exact or promise <= enough
-        if converged:
-            break
-        length = 1.0
-        for _ in range(HALVINGS):
-            trial = student.moved(length * step)
-            moved, its_normal = evaluate(trial)
-            if moved.loss <= current.loss - SUFFICIENT * length * promise:
-                break
-            # The parabola through both losses and the slope has its minimum here.
-            rise = moved.loss - current.loss + 2 * length * promise
-            length *= min(0.5, max(0.1, length * promise / rise)) if rise > 0 else 0.5
-        else:
-            break
-        change = current.gradient - moved.gradient
-        if length * (step @ change) > 1e-3 * length**2 * promise:
-            pairs = [*pairs[1 - MEMORY :], (length * step, change)]
-        student, current, normal = trial, moved, its_normal
-        history.append(current.loss / current.samples)
-    return Polished(student, current, tuple(history), converged, normal)
+def slope_at(
+    rows: Rows, bias: bool, engine: Engine, metric: Metric, loss: Loss, student: Student
+) -> tuple[Slope, StructuredNormal]:
+    """Loss and gradient at a student, and its structured normal matrix: one pass."""
+    thinning = max(1, rows.samples // NORMAL_ROWS)
+    empty = StructuredAccumulator(student, frame_of(student, bias, metric), bias, loss, thinning)
+    return engine.fold(empty, rows, "polish").slope(metric)
 
 
 def polish(
@@ -137,19 +101,15 @@ def polish(
         Decrease of the loss that a step must promise for each parameter, in units of the noise variance (what is left
         to gain is then about that share of the excess risk, which is one noise variance for each parameter).
     """
-    thinning, seen = max(1, rows.samples // NORMAL_ROWS), ShiftedRows(rows, np.zeros(rows.dim), narrow)
-
-    def structured(moved: Student) -> tuple[Slope, StructuredNormal]:
-        empty = StructuredAccumulator(moved, frame_of(moved, bias, metric), bias, loss, thinning)
-        return engine.fold(empty, seen, "polish").slope(metric)
+    structured = partial(slope_at, ShiftedRows(rows, np.zeros(rows.dim), narrow), bias, engine, metric, loss)
 
     def dense(moved: Student, stale: Array | None) -> Quadratic:
         return engine.fold(NormalAccumulator(moved, bias, stale, loss), rows, "polish").quadratic
 
     affordable = _affordable(rows, student)
-    quick = _descend(structured, student, min(steps, QUICK) if affordable else steps, tolerance)
+    quick = quasi_newton(structured, student, min(steps, QUICK) if affordable else steps, tolerance)
     if quick.converged or not affordable:
-        return quick
+        return Polished(quick.point, quick.slope, quick.history, quick.converged, quick.curvature)
     fit = descend(dense, student, steps=steps, tolerance=tolerance, damping=1e-4, probing=student.parameters > CHEAP)
     return Polished(fit.student, fit.quadratic, fit.history, fit.converged, structured(fit.student)[1])
 

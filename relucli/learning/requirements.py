@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from relucli.errors import UnsupportedError
+from relucli.learning.blurred import blur_need
 from relucli.learning.diagnose import KURTOSIS_COLUMNS
 from relucli.learning.discover import width
 from relucli.learning.options import LearnOptions
@@ -104,6 +105,7 @@ def check_memory_bound(rows: Rows, most: int, options: LearnOptions, engine: Eng
         PILOT_COPIES * 8 * count * rows.dim,
         polish_need(chosen, most, options.bias),
         polish_need(rows, options.neurons or 1, options.bias),
+        blur_need(rows, most, options.bias),
         _closing_need(chosen, most, options.bias),
     )
     purpose = f"to discover {counted(most, 'neuron')}" if discovery > others else "to learn from this dataset"

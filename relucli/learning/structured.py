@@ -86,6 +86,10 @@ class Metric:
             return np.asarray(sums / self.root[:, None])
         return np.asarray(solve_triangular(self.root, sums, lower=True))
 
+    def times(self, vectors: Array) -> Array:
+        """Covariance times vectors (d, r)."""
+        return np.asarray(self.root[:, None] ** 2 * vectors if self.root.ndim == 1 else self.root @ self.white(vectors))
+
     def solve(self, vectors: Array) -> Array:
         """Inverse covariance times vectors (d, r)."""
         if self.root.ndim == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from scipy.stats import chi2
 from relucli.learning.covariance import LARGEST_LEVERAGE, DenseBlock, StructuredBlock, StructuredCovariance
 from relucli.learning.loss import Loss
 from relucli.learning.student import Student, weighted_gram
+from relucli.network import ReluNetwork
 
 __all__ = ["StandardErrors", "sandwich", "standard_errors"]
 
@@ -53,6 +54,16 @@ class StandardErrors:
             "bias_errors": self.biases,
             "linear_errors": self.linear,
         }
+
+
+def with_unknown_scales(
+    errors: StandardErrors, network: ReluNetwork, pairs: tuple[tuple[int, int], ...]
+) -> StandardErrors:
+    """Where of a pair only the sum is known, coefficients are known no better than to their size."""
+    coefficients = errors.coefficients.copy()
+    for pair in map(list, pairs):
+        coefficients[pair] = np.maximum(coefficients[pair], np.abs(network.coefficients[pair]))
+    return replace(errors, coefficients=coefficients)
 
 
 def sandwich(x: Array, y: Array, student: Student, loss: Loss, samples: int) -> Array:

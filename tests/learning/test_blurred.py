@@ -1,0 +1,157 @@
+"""Pairs that noise blurs: closed forms, derivatives, and what the mean is worth beside the least squares."""
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from relucli.learning.blurred import BlurAccumulator, BlurredPair, _Wedge, length, sharpened
+from relucli.learning.pipeline import LearnOptions, learn
+from relucli.learning.polish import polish, to_network
+from relucli.learning.structured import Metric
+from relucli.learning.student import Student
+from relucli.network.comparison import population_error
+from relucli.storage.dataset import MemoryRows
+from relucli.streaming.fold import Engine
+from relucli.synthesis import plant
+
+FIXED = np.empty(0, dtype=np.intp)
+
+
+def relu(t):
+    return np.maximum(t, 0)
+
+
+@pytest.mark.parametrize(("across", "m", "tau"), [(0.6, 0.1, 0.2), (-0.6, 0.1, 0.2), (0.3, -0.9, 0.5), (2.0, 1.5, 0.1)])
+def test_the_wedge_against_quadrature(across, m, tau):
+    wedge = _Wedge.at(np.array([across]), np.array([m]), tau)
+
+    def moment(power):
+        def integrand(z):
+            return (relu(z + across / 2) - relu(z - across / 2)) ** power * norm.pdf(z, m, tau)
+
+        points = [p for p in (-abs(across) / 2, abs(across) / 2) if abs(p - m) < 9 * tau]
+        return quad(integrand, m - 9 * tau, m + 9 * tau, points=points, epsabs=1e-13, limit=200)[0]
+
+    assert wedge.mean[0] == pytest.approx(moment(1), abs=1e-10)
+    assert wedge.square[0] == pytest.approx(moment(2), abs=1e-10)
+
+
+def blurred(kind, rng):
+    """A pair beside two neurons, with a metric of its own."""
+    bias, p = kind == "bias", 5 + (kind == "bias")
+    root = np.linalg.cholesky(np.eye(5) + 0.3) if kind == "correlated" else np.full(5, 1.3)
+    metric = Metric(np.zeros(5), root)
+    free = {"tied": 0, "correlated": p, "bias": 1}[kind]
+    rest = Student(rng.standard_normal((2, p)), np.array([1.0, -1.0]), np.zeros(p), np.arange(p - free, p))
+    u = rng.standard_normal(p)
+    logs = np.log([0.8, 0.3])
+    return BlurredPair(rest, 0.5 * rng.standard_normal(p), u / length(u, metric), logs, metric), metric, bias
+
+
+@pytest.mark.parametrize("kind", ["tied", "correlated", "bias"])
+def test_the_gradient_against_finite_differences(kind):
+    rng = np.random.default_rng(1)
+    pair, metric, bias = blurred(kind, rng)
+    x = rng.standard_normal((300, 5)) @ np.atleast_2d(np.diag(metric.root) if metric.root.ndim == 1 else metric.root.T)
+    rows, noise = MemoryRows(x, rng.standard_normal(300)), 0.7
+
+    def slope(at):
+        return Engine(1).fold(BlurAccumulator(at, bias), rows).slope(noise)[0]
+
+    here = slope(pair)
+    assert len(here.gradient) == pair.parameters
+    for change in 1e-5 * rng.standard_normal((6, pair.parameters)):
+        rise = slope(pair.moved(change)).loss - slope(pair.moved(-change)).loss
+        assert -rise / 4 == pytest.approx(here.gradient @ change, rel=1e-3, abs=1e-8)
+
+
+def test_the_loss_is_the_mean_over_draws_of_the_direction():
+    rng = np.random.default_rng(2)
+    pair, _, _ = blurred("tied", rng)
+    x, y = rng.standard_normal((4, 5)), rng.standard_normal(4)
+    folded = Engine(1).fold(BlurAccumulator(pair, False), MemoryRows(x, y)).sums["loss"]
+    draws = 200_000
+    z = pair.kappa * (x @ pair.along + pair.rho * rng.standard_normal((draws, 4)))
+    half = x @ pair.step / 2
+    values = relu(x @ pair.rest.beta.T) @ pair.rest.signs + relu(z + half) - relu(z - half)
+    losses = ((y - values) ** 2).sum(axis=1)
+    assert folded == pytest.approx(losses.mean(), abs=5 * losses.std() / draws**0.5)
+
+
+def test_sums_do_not_depend_on_workers():
+    rng = np.random.default_rng(3)
+    pair, _, _ = blurred("tied", rng)
+    rows = MemoryRows(rng.standard_normal((40_000, 5)), rng.standard_normal(40_000))
+    one, two = (Engine(workers).fold(BlurAccumulator(pair, False), rows).sums for workers in (1, 2))
+    assert all((one[name] == two[name]).all() for name in one)
+
+
+def sampled(separation, noise, samples, seed, dim=20, bias=0.0):
+    teacher = plant("close", dim, 2, seed=seed, separation=separation, bias_sd=bias)
+    rng = np.random.default_rng([seed, 1])
+    x = rng.standard_normal((samples, dim))
+    return teacher, MemoryRows(x, teacher(x) + noise * rng.standard_normal(samples))
+
+
+def fitted(teacher, rows):
+    """Least squares from the truth."""
+    start = Student(
+        np.abs(teacher.coefficients)[:, None] * teacher.weights,
+        np.sign(teacher.coefficients),
+        np.zeros(rows.dim),
+        FIXED,
+    )
+    return polish(rows, start, False, Engine(), Metric.standard(rows.dim), tolerance=1e-6)
+
+
+def test_a_pair_that_is_resolved_is_left_alone():
+    teacher, rows = sampled(0.5, 0.05, 20_000, 0)
+    fit = fitted(teacher, rows)
+    assert sharpened(rows, fit, False, Engine(), Metric.standard(rows.dim)) is fit
+
+
+def test_without_noise_nothing_is_blurred():
+    teacher, rows = sampled(0.02, 0.0, 5000, 0)
+    fit = fitted(teacher, rows)
+    assert sharpened(rows, fit, False, Engine(), Metric.standard(rows.dim)) is fit
+
+
+def test_the_minimum_is_that_of_least_squares_where_the_wedge_is_wide(monkeypatch):
+    monkeypatch.setattr("relucli.learning.blurred.RESOLVED", np.inf)
+    teacher, rows = sampled(0.3, 0.2, 50_000, 3)
+    fit = fitted(teacher, rows)
+    again = sharpened(rows, fit, False, Engine(), Metric.standard(rows.dim))
+    assert again is not fit
+    assert again.blurred == ()
+    # Apart by far less than what either misses the truth by, on average sigma^2 p / N.
+    moved = population_error(to_network(again.student, False), to_network(fit.student, False)).value
+    assert moved * teacher.variance() < 0.1 * 0.2**2 * 40 / 50_000
+
+
+def test_the_mean_is_better_than_the_least_squares_where_noise_blurs():
+    ratios = []
+    for seed in range(8):
+        teacher, rows = sampled(0.08, 0.1, 10_000, seed)
+        fit = learn(rows, LearnOptions(neurons=2), Engine()).network
+        least = sharpless(rows)
+        ratios.append([population_error(net, teacher).value for net in (fit, least)])
+    mean, least = np.mean(ratios, axis=0)
+    assert mean < 0.95 * least
+
+
+def sharpless(rows):
+    """What `learn` finds by least squares alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("relucli.learning.pipeline.sharpened", lambda rows, fit, *more: fit)
+        return learn(rows, LearnOptions(neurons=2), Engine()).network
+
+
+def test_only_the_sum_of_a_blurred_pair_is_said_to_be_sure():
+    _, rows = sampled(0.08, 0.1, 10_000, 1)
+    found = learn(rows, LearnOptions(neurons=2), Engine())
+    assert found.fit.blurred == ((0, 1),)
+    assert (found.errors.coefficients >= np.abs(found.network.coefficients)).all()
+    (finding,) = [f for f in found.findings if f.stage == "identifiability" and not f.ok]
+    assert finding.message.endswith("only their sum is sure")
+    assert finding.numbers == {"neurons": [0, 1]}
