@@ -39,7 +39,7 @@ COMMANDS = {
 }
 
 # typer.main brings its own click in some versions, and imports it in others.
-_ClickError = typer.BadParameter.__mro__[2]
+_ClickError: Any = typer.BadParameter.__mro__[2]
 
 _PLAIN: dict[str, Any] = {
     "context_settings": {"help_option_names": ["-h", "--help"]},
@@ -70,6 +70,17 @@ class LazyGroup(TyperGroup):
         single = typer.Typer(**_PLAIN)
         single.command(cmd_name, cls=Command)(function_of(cmd_name))
         return typer.main.get_command(single)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that words ask for; where there is none, the error names one that is spelt alike."""
+        try:
+            return super().resolve_command(ctx, args)
+        except _ClickError as error:
+            from difflib import get_close_matches
+
+            for near in get_close_matches(args[0], COMMANDS, n=1):
+                error.message = f"{error.message.rstrip('.')} (did you mean {near}?)"
+            raise
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The table, without importing a command."""

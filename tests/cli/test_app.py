@@ -52,7 +52,8 @@ def test_version(cli):
     ("words", "message"),
     [
         ([], "missing command; try relucli --help"),
-        (["lern"], "no such command 'lern'; try relucli --help"),
+        (["lern"], "no such command 'lern' (did you mean learn?); try relucli --help"),
+        (["nothing"], "no such command 'nothing'; try relucli --help"),
         (["learn", "-o", "net.h5"], "missing argument 'DATA.h5'; try relucli learn --help"),
         (["learn", "data.h5"], "missing option '-o' / '--output'; try relucli learn --help"),
     ],
