@@ -289,10 +289,10 @@ def test_seeds():
 
 
 def test_without_scikit_learn_there_is_help_all_the_same():
-    code = "import sys; sys.modules['sklearn'] = None; import pydoc, relucli; print(pydoc.plain(pydoc.render_doc(relucli)))"
+    code = "import sys; sys.modules['sklearn'] = None; import pydoc, relucli; print(pydoc.render_doc(relucli))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert "Recover one-hidden-layer ReLU networks" in done.stdout
-    assert "learn(" in done.stdout
+    assert "take_moments" in done.stdout
 
 
 def test_without_scikit_learn_it_says_what_to_install():
