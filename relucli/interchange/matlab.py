@@ -18,6 +18,7 @@ from relucli.storage.atomic import io_error
 from relucli.storage.hdf5 import open_file, reading
 from relucli.storage.links import find_dataset
 from relucli.storage.listing import list_datasets
+from relucli.storage.schema import attribute
 from relucli.storage.trust import Trust, check_inflation
 from relucli.streaming.blocks import Span
 
@@ -73,8 +74,8 @@ def _refuse_old(path: Path, where: str) -> None:
 
 def _holds_numbers(data: Any, where: str, name: str) -> bool:
     with reading(where, name):
-        kind = data.attrs.get("MATLAB_class", b"double")
-        empty = bool(data.attrs.get("MATLAB_empty", 0))
+        kind = attribute(data, "MATLAB_class", b"double")
+        empty = bool(attribute(data, "MATLAB_empty", 0))
     kind = kind.decode("ascii", "replace") if isinstance(kind, bytes) else str(kind)
     return kind in _NUMBERS and not empty and len(data.shape or ()) == 2
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,8 +28,6 @@ __all__ = [
     "stamp",
 ]
 
-_HEAP = b"GCOL\1\0\0\0"
-_SEARCHED = 2**24
 _TABLE = re.compile(r"\.([ct]sv(\.gz)?|parquet|npy|npz)$", re.IGNORECASE)  # what relucli import reads
 
 
@@ -53,8 +50,6 @@ def open_file(path: StrPath, name: StrPath | None = None) -> Any:
             raise InputError(f"{name}: is a directory; name an HDF5 file in it")
         if not stat.S_ISREG(mode):
             raise InputError(f"{name}: is not a regular file; name an HDF5 file")
-        if _endless(path):
-            raise DataError(f"{name}: damaged HDF5 file; copy or make it again")
         try:
             return h5py.File(path, "r", locking="best-effort")
         except OSError as error:
@@ -76,27 +71,6 @@ def read_provenance(path: StrPath) -> Provenance | None:
     """
     with open_file(path) as file, reading(printable(path), "attributes"):
         return Provenance.read(file) if "relucli_version" in file.attrs else None
-
-
-def _endless(path: StrPath) -> bool:
-    """Whether HDF5 would never end to read the text of attributes, which it keeps in heaps without a checksum.
-
-    It steps through a heap from object to object by their sizes, and those of damaged ones may be none.  Looked at are
-    heaps in the first 16 MiB, where attributes are in files of relucli.
-    """
-    with open(path, "rb") as file:
-        content = file.read(_SEARCHED)
-    heap = content.find(_HEAP)
-    while heap >= 0:
-        at, end = heap + 16, heap + int.from_bytes(content[heap + 8 : heap + 16], "little")
-        while at + 16 <= min(end, len(content)):
-            index, size = struct.unpack_from("<H6xQ", content, at)
-            step = (16 + -(-size // 8) * 8 if index else size) % 2**64
-            if step == 0:
-                return True
-            at += step
-        heap = content.find(_HEAP, heap + 16)
-    return False
 
 
 def _open_error(error: Exception, name: str) -> RelucliError:

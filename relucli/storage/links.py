@@ -12,6 +12,7 @@ import h5py
 
 from relucli.errors import DataError, printable
 from relucli.storage.hdf5 import open_file, reading
+from relucli.storage.heaps import watched
 from relucli.storage.trust import Trust, check_stored
 
 __all__ = ["dataset_names", "find_dataset", "find_object"]
@@ -82,6 +83,9 @@ def find_object(file: Any, where: str, name: str, trust: Trust | None = None) ->
         elif link is None:
             return None
         else:
+            if isinstance(link, h5py.HardLink):
+                with watched(item) as opened:
+                    opened[part]  # of a virtual dataset, its sources
             item = item[part]
     raise DataError(f"{where}: {printable(name)} is a link that leads nowhere; correct it")
 
@@ -96,7 +100,8 @@ def dataset_names(group: Any, most: int) -> tuple[list[str], bool]:
     Looked at are 100,000 links, down to a depth of four: a group may be full, or hold itself under many names.
     """
     left = [_MOST_LISTED]
-    found = list(islice(_walk(group, "", 0, left), most + 1))
+    with watched(group) as opened:
+        found = list(islice(_walk(opened, "", 0, left), most + 1))
     return found[:most], len(found) <= most and left[0] >= 0
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from relucli.errors import printable
 from relucli.storage.hdf5 import reading
+from relucli.storage.heaps import watched
 from relucli.storage.links import dataset_names
 
 __all__ = ["Entry", "list_datasets"]
@@ -61,7 +62,8 @@ def list_datasets(file: Any, where: str, most: int) -> tuple[list[Entry], bool]:
     """
     with reading(where, "its list of datasets"):
         names, complete = dataset_names(file, most)
-        return [_entry(name, file[name]) for name in names], complete
+        with watched(file) as opened:
+            return [_entry(name, opened[name]) for name in names], complete
 
 
 def _entry(name: str, data: Any) -> Entry:

@@ -87,6 +87,6 @@ def read_names(file: Any, where: str, dim: int) -> tuple[list[str] | None, str |
                 columns = [bytes(name).decode("utf-8", "replace") for name in data[()]]
     with reading(where, LABELS):
         here = isinstance(file.get(LABELS, getlink=True), h5py.HardLink)  # else another program has put it there
-        labels = file[LABELS] if here else None
+        labels = find_object(file, where, LABELS) if here else None
         label = attribute(labels, LABEL_NAME) if isinstance(labels, h5py.Dataset) else None
     return columns, label if isinstance(label, str) else None

@@ -15,6 +15,7 @@ from relucli.network.display import as_html, as_text, neuron_columns, summary
 from relucli.storage.atomic import atomic_output
 from relucli.storage.contents import Contents, create_contents
 from relucli.storage.hdf5 import open_file, reading
+from relucli.storage.heaps import watched
 from relucli.storage.names import encoded
 from relucli.storage.schema import COLUMNS, MOMENTS, NETWORK, Provenance, StrPath
 
@@ -150,8 +151,8 @@ def read_network(path: StrPath) -> NetworkFile:
         If it is not a network file, or what it holds is not a network.
     """
     where = printable(path)
-    with open_file(path) as opened:
-        file = Contents(opened, where, NETWORK)
+    with open_file(path) as opened, watched(opened["/"]) as group:
+        file = Contents(group, where, NETWORK)
         with reading(where, "offset"):
             offset = float(file.attribute("offset", 0.0))
         weights = file.array("weights", (None, None))
@@ -213,8 +214,8 @@ def read_moments(path: StrPath) -> MomentsFile:
         If it is not a moments file, or a damaged one.
     """
     where = printable(path)
-    with open_file(path) as opened:
-        file = Contents(opened, where, MOMENTS)
+    with open_file(path) as opened, watched(opened["/"]) as group:
+        file = Contents(group, where, MOMENTS)
         if file.provenance is None:
             raise DataError(f"{where}: not a {MOMENTS} file; make one with relucli moments")
         arrays = {name: file.array(f"moments/{name}") for name in file.names("moments")}

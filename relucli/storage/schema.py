@@ -7,13 +7,16 @@ Every file has the root attributes ``format``, ``format_version``, ``command``, 
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import h5py
 import numpy as np
 
 from relucli import __version__
 from relucli.errors import DataError, printable
+from relucli.storage.heaps import watched
 from relucli.streaming.blocks import block_rows
 
 __all__ = [
@@ -99,9 +102,14 @@ class Provenance:
 
 def attribute(item: Any, name: str, default: Any = None) -> Any:
     """A single number or text that an object of an open HDF5 file has as attribute, if it has."""
-    if name not in item.attrs or item.attrs.get_id(name).shape != ():
+    if name not in item.attrs:
         return default
-    return item.attrs[name]
+    held = item.attrs.get_id(name)
+    in_heap = held.dtype.kind == "O"
+    if held.shape != () or not (h5py.check_string_dtype(held.dtype) if in_heap else held.dtype.kind in "biufS"):
+        return default
+    with watched(item) if in_heap else nullcontext(item) as holder:
+        return holder.attrs[name]
 
 
 def is_ours(file: Any, where: str, expected: str) -> bool:

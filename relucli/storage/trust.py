@@ -6,7 +6,6 @@ can inflate to gigabytes.  Everything here looks at sizes alone.
 
 from __future__ import annotations
 
-import os
 import zlib
 from dataclasses import dataclass
 from itertools import product
@@ -202,7 +201,7 @@ def check_whole(data: Any, where: str, shown: str, trust: Trust | None = None) -
 
 def file_bytes(data: Any) -> int:
     """Size of the file that a dataset is in."""
-    return os.fstat(data.file.id.get_vfd_handle()).st_size
+    return int(data.file.id.get_filesize())
 
 
 def _fits(data: Any, offset: tuple[int, ...], compressor: int, most: int) -> bool:
