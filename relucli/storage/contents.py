@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relucli.errors import DataError, printable
-from relucli.storage.hdf5 import create_file, create_group, reading
+from relucli.storage.hdf5 import create_file, create_group, open_file, reading
+from relucli.storage.heaps import watched
 from relucli.storage.links import dataset_names, find_dataset, find_object
 from relucli.storage.schema import Provenance, StrPath, attribute, is_ours
 from relucli.storage.trust import Trust, check_whole
 
-__all__ = ["Contents", "Writer", "create_contents"]
+__all__ = ["Contents", "Writer", "create_contents", "open_contents"]
 
 DIGESTS = "relucli_sha256"
 LONGEST_JSON = 2**24
@@ -206,6 +207,25 @@ class Contents:
             array: NDArray[Any] = np.asarray(data[()])
         self._check(name, array)
         return array
+
+
+@contextmanager
+def open_contents(path: StrPath, kind: str) -> Iterator[Contents]:
+    """Open a file of results; its objects are many, and all are looked up through one driver that watches.
+
+    Raises
+    ------
+    InputError, StorageError
+        As `relucli.storage.hdf5.open_file`.
+    DataError
+        As that, and `Contents`.
+    """
+    where = printable(path)
+    with ExitStack() as opened:
+        file = opened.enter_context(open_file(path))
+        with reading(where, "attributes"):
+            file = opened.enter_context(watched(file))
+        yield Contents(file, where, kind)
 
 
 def _matches(found: tuple[int, ...], wanted: Shape) -> bool:

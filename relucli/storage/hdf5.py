@@ -85,6 +85,8 @@ def _open_error(error: Exception, name: str) -> RelucliError:
     sizes = re.search(r"truncated file: eof = (\d+), .*stored_eof = (\d+)", text)
     if sizes:
         return DataError(f"{name}: truncated HDF5 file, {sizes[1]} of {sizes[2]} bytes; copy or make it again")
+    if "consistency flags" in text:
+        return DataError(f"{name}: its writer has not closed it; wait for that or, if it was killed, run h5clear -s")
     return DataError(f"{name}: damaged HDF5 file; copy or make it again")
 
 

@@ -13,9 +13,8 @@ from relucli.errors import DataError, printable
 from relucli.network import ReluNetwork
 from relucli.network.display import as_html, as_text, neuron_columns, summary
 from relucli.storage.atomic import atomic_output
-from relucli.storage.contents import Contents, create_contents
-from relucli.storage.hdf5 import open_file, reading
-from relucli.storage.heaps import watched
+from relucli.storage.contents import Contents, create_contents, open_contents
+from relucli.storage.hdf5 import reading
 from relucli.storage.names import encoded
 from relucli.storage.schema import COLUMNS, MOMENTS, NETWORK, Provenance, StrPath
 
@@ -151,8 +150,7 @@ def read_network(path: StrPath) -> NetworkFile:
         If it is not a network file, or what it holds is not a network.
     """
     where = printable(path)
-    with open_file(path) as opened, watched(opened["/"]) as group:
-        file = Contents(group, where, NETWORK)
+    with open_contents(path, NETWORK) as file:
         with reading(where, "offset"):
             offset = float(file.attribute("offset", 0.0))
         weights = file.array("weights", (None, None))
@@ -214,8 +212,7 @@ def read_moments(path: StrPath) -> MomentsFile:
         If it is not a moments file, or a damaged one.
     """
     where = printable(path)
-    with open_file(path) as opened, watched(opened["/"]) as group:
-        file = Contents(group, where, MOMENTS)
+    with open_contents(path, MOMENTS) as file:
         if file.provenance is None:
             raise DataError(f"{where}: not a {MOMENTS} file; make one with relucli moments")
         arrays = {name: file.array(f"moments/{name}") for name in file.names("moments")}

@@ -96,6 +96,15 @@ def test_a_damaged_header(foreign):
     refused("a.h5", DataError, "a.h5: damaged HDF5 file; copy or make it again")
 
 
+def test_a_file_that_was_never_closed_says_so(folder, sample):
+    with h5py.File("open.h5", "w", libver="latest") as file:
+        file["x"], file["y"] = sample
+        file.flush()
+        Path("a.h5").write_bytes(Path("open.h5").read_bytes())
+    text = "a.h5: its writer has not closed it; wait for that or, if it was killed, run h5clear -s"
+    refused("a.h5", DataError, text)
+
+
 def test_a_file_that_another_program_writes(folder):
     script = "import h5py; f = h5py.File('a.h5', 'w'); print(flush=True); input()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
