@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from relucli import __version__
 from relucli.cli.stopping import WORDS, listen, received, stoppable
-from relucli.errors import RelucliError, StorageError, UsageError
+from relucli.errors import InputError, RelucliError, StorageError, UsageError
 
 __all__ = ["COMMANDS", "function_of", "main", "run"]
 
@@ -160,6 +160,8 @@ def _verdict(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OSError):
         from relucli.storage.atomic import io_error
 
+        if not error.filename and _homeless():
+            return InputError.exit_status, "the working folder has been removed; change to another"
         known = io_error(error, error.filename or "input or output", writing=False)
         return known.exit_status, str(known)
     if isinstance(error, SystemExit):
@@ -167,6 +169,15 @@ def _verdict(error: BaseException) -> tuple[int, str]:
     kind = type(error).__name__
     text = " ".join(str(error).split())
     return 1, f"bug: {kind}: {text}; please report it with what RELUCLI_DEBUG=1 prints"
+
+
+def _homeless() -> bool:
+    """Whether the working folder is no more."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _usage(error: Any) -> str:

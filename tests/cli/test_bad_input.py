@@ -400,3 +400,12 @@ def test_a_row_that_outweighs_all_others(refused, pipeline, foreign):
         "its typical spread 1); drop or correct them"
     )
     refused("learn a.h5 -o out.h5 -k 2", message, 65)
+
+
+@pytest.mark.parametrize("line", ["moments ../x.h5 -o ../m.h5", "dimension x.h5"])
+def test_a_working_folder_that_was_removed(refused, folder, monkeypatch, line):
+    Path("gone").mkdir()
+    monkeypatch.chdir("gone")
+    (folder / "gone").rmdir()
+    refused(line, "the working folder has been removed; change to another", 66)
+    monkeypatch.chdir(folder)
