@@ -41,7 +41,14 @@ def watched(item: Any) -> Iterator[Any]:
         yield item
         return
     width = file.id.get_create_plist().get_sizes()[1]
-    with h5py.File(_Watched(file.id.get_vfd_handle(), width), "r") as again:
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_fileobj_driver(h5py.h5fd.fileobj_driver, _Watched(file.id.get_vfd_handle(), width))
+    try:
+        opened = h5py.h5f.open(b"watched", h5py.h5f.ACC_RDONLY, access)
+    finally:
+        access.close()  # one that is left to the interpreter's exit calls into what is no more
+    with h5py.File(opened) as again:
         yield again[h5py.h5i.get_name(item.id)]
 
 
