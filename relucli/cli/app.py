@@ -207,6 +207,7 @@ def _fill_standard_files() -> None:
     while number <= 2:
         number = os.open(os.devnull, os.O_RDWR)
     os.close(number)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (for as long as the program runs)
 
 
 def main() -> NoReturn:

@@ -35,6 +35,11 @@ def test_a_reader_that_leaves(pipeline, option, reader):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_predictions_for_a_closed_stdout_go_nowhere(pipeline):
+    done = shell("r predict net.h5 data.h5 >&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_standard_files_are_not_mistaken_for_data(pipeline, closed):
     done = shell(f"r generate out.h5 --samples 3000 --dim 5 --neurons 1 --json {closed}")
