@@ -187,16 +187,24 @@ class Checkpoint:
 
     def _claim(self) -> None:
         """Make the folder ours, and empty unless we go on from what is there."""
-        if not self._mine:
+        if self._mine:
+            return
+        while not self._mine:
             self.folder.mkdir(exist_ok=True)
             self._take()
-            if not self._resume:
-                _clear(self.folder)
+        if not self._resume:
+            _clear(self.folder)
 
     def _take(self) -> None:
-        """Lock the folder, unless another process has; where there are no locks, nobody has."""
+        """Lock the folder, unless another process has; where there are no locks, nobody has.
+
+        It is not ours yet if its owner removed it meanwhile.
+        """
         if fcntl is not None:
-            self._lock = os.open(self.folder, os.O_RDONLY)
+            try:
+                self._lock = os.open(self.folder, os.O_RDONLY)
+            except FileNotFoundError:
+                return
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -205,7 +213,11 @@ class Checkpoint:
                 ) from None
             except OSError:
                 pass
-        self._mine = True
+            self._mine = self.folder.is_dir() and os.path.samestat(os.fstat(self._lock), os.stat(self.folder))
+            if not self._mine:
+                self._release()
+        else:
+            self._mine = True
 
     def __enter__(self) -> Self:
         self._since = monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from relucli import synthesis
+from relucli.errors import OutputError
 from relucli.storage import checkpoint
 from relucli.storage.checkpoint import file_stamp
 from relucli.storage.dataset import StoredRows
@@ -328,6 +330,29 @@ def test_a_checkpoint_in_use_is_not_touched(cli):
         assert (result.status, result.stderr) == (73, f"relucli: .out.h5.relucli-checkpoint: {text}\n")
         assert cli(f"{MOMENTS} --quiet").status == 0
         assert os.listdir(FOLDER) == ["pass-00000.npz"]
+
+
+def test_a_checkpoint_that_its_owner_removes_just_then_is_made_anew(tmp_path, monkeypatch):
+    real, removed = fcntl.flock, []
+
+    def late(handle, how):
+        real(handle, how)
+        if not removed:
+            removed.append(kept.folder.stat().st_ino)
+            kept.folder.rename(tmp_path / "removed")
+            kept.folder.mkdir()
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with checkpoint.Checkpoint(tmp_path / "out.h5", checkpoint.Identity({}, {})) as kept:
+        kept.save({"pass-00000": ({}, {})})
+        assert [path.name for path in kept.folder.iterdir()] == ["pass-00000.npz"]
+        with (
+            checkpoint.Checkpoint(tmp_path / "out.h5", checkpoint.Identity({}, {})) as other,
+            pytest.raises(OutputError, match="in use by another relucli"),
+        ):
+            other._take()
+    assert removed
+    assert not kept.folder.exists()
 
 
 @pytest.mark.usefixtures("interrupted")
