@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Span", "block_rows", "blocks", "group_rows", "groups", "stripe_rows", "stripes"]
+__all__ = ["BLOCK_BYTES", "Span", "block_rows", "blocks", "group_rows", "groups", "stripe_rows", "stripes"]
 
 STRIPE_BYTES = 4 * 2**20
 BLOCK_BYTES = 16 * 2**20

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from relucli.errors import DataError, UsageError
 from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.blocks import Span, block_rows, blocks, groups
-from relucli.streaming.executors import Executor, executor_for, one_blas_thread
+from relucli.streaming.executors import Executor, executor_for, keep_pages, one_blas_thread
 from relucli.streaming.journal import Journal, Nodes
 from relucli.streaming.overflow import first_overflow
 
@@ -100,6 +100,7 @@ def _fold_group(empty: A, rows: Rows, group: Span) -> A:
 
 def _fold_run(empty: A, rows: Rows, run: Span) -> dict[str, NDArray[np.float64]]:
     """The sums over a run of 2^m groups, a node of the tree of `tree_merge`."""
+    keep_pages()
     parts = (_fold_group(empty, rows, group) for group in groups(run, rows.dim))
     with np.errstate(over="ignore", invalid="ignore"):
         return tree_merge(parts, empty).sums

@@ -1,3 +1,6 @@
+import platform
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -81,3 +84,29 @@ def test_threads_work_at_the_same_time():
 
 def test_serial_stays_in_the_calling_thread():
     assert set(SerialExecutor().map(lambda _: threading.get_ident(), range(3))) == {threading.get_ident()}
+
+
+FAULTS = """
+import resource
+import numpy as np
+from relucli.network import ReluNetwork
+from relucli.scoring import ScoreAccumulator
+from relucli.storage.dataset import MemoryRows
+from relucli.streaming.fold import Engine
+
+rows = MemoryRows(np.ones((2**19, 10)), np.ones(2**19))
+network, engine = ReluNetwork(np.eye(5, 10), np.ones(5)), Engine(workers={workers})
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    engine.fold(ScoreAccumulator(network), rows)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep pages by rules of their own")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_arrays_of_a_block_take_the_pages_of_those_before(workers):
+    done = subprocess.run([sys.executable, "-c", FAULTS.format(workers=workers)], capture_output=True, text=True)
+    # Of the hidden values of one block there are 160 pages, and the pass has 32 blocks; threads' stacks take some.
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 160 * 32 / 4
