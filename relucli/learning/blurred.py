@@ -8,12 +8,12 @@ of the posterior has a smaller risk than the maximum of the likelihood (Ibragimo
 Estimation, 1981, chapter VII).  Here it is the mean of the mean field nearest to the posterior: M is normal with mean
 kappa u, |u| = 1, and standard deviation tau = kappa rho of <M, x>, all else is a point, and
 
-    F = sum_n E_M (y_n - f(x_n))^2 - 2 sigma^2 (p - 1) log rho
+    F = sum_n E_M (y_n - f(x_n))^2 - 2 sigma^2 (p - 1) log sin arctan rho
 
-is least (a free energy in units of 2 sigma^2: (p - 1) log rho is the entropy of the direction, up to a constant; the
-priors of direction and log kappa are uniform).  With z = <M, x>, m = kappa <u, x>, h = |<S, x>| / 2, s the sign of
-<S, x>, alpha = (-h - m) / tau, omega = (h - m) / tau, phi and Phi the normal density and distribution, and
-W = Phi(omega) - Phi(alpha),
+is least (a free energy in units of 2 sigma^2: M makes an angle of about arctan rho with u, and the directions that do
+have the entropy (p - 1) log sin arctan rho, up to a constant; the priors of direction and log |M| are uniform). With
+z = <M, x>, m = kappa <u, x>, h = |<S, x>| / 2, s the sign of <S, x>, alpha = (-h - m) / tau, omega = (h - m) / tau,
+phi and Phi the normal density and distribution, and W = Phi(omega) - Phi(alpha),
 
     R_1 = E (z + h) 1[|z| < h] = (m + h) W - tau (phi(omega) - phi(alpha)),
     R_2 = E (z + h)^2 1[|z| < h] = ((m + h)^2 + tau^2) W - tau ((m + 3 h) phi(omega) - (m + h) phi(alpha)),
@@ -249,11 +249,11 @@ class BlurAccumulator(Accumulator):
         around = s["gradient"][k + 1]
         around = around - (around @ pair.along) * turned(pair.along, pair.metric)  # its length changes nothing
         gradient = [s["gradient"][:k].ravel(), s["gradient"][k + 2][pair.rest.free], s["gradient"][k]]
-        gradient += [around, s["logs"] + [0.0, weight]]
+        gradient += [around, s["logs"] + [0.0, weight / (1 + pair.rho**2)]]
         gram = s["gram"].copy()
         gram[k + 1, : k + 1] = gram[: k + 1, k + 1] = gram[k + 1, k + 2] = gram[k + 2, k + 1] = 0.0
         gram[np.diag_indices_from(gram)] *= 1 + 1e-9
-        loss = float(s["loss"]) - 2 * weight * float(pair.logs[1])
+        loss = float(s["loss"]) - 2 * weight * (float(pair.logs[1]) - math.log1p(pair.rho**2) / 2)
         slope = Slope(loss, np.concatenate(gradient), float(s["energy"]), int(s["count"]))
         return slope, _Gram(pair, gram, slope.samples, noise)
 

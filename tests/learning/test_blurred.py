@@ -1,5 +1,7 @@
 """Pairs that noise blurs: closed forms, derivatives, and what the mean is worth beside the least squares."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -77,6 +79,19 @@ def test_the_loss_is_the_mean_over_draws_of_the_direction():
     values = relu(x @ pair.rest.beta.T) @ pair.rest.signs + relu(z + half) - relu(z - half)
     losses = ((y - values) ** 2).sum(axis=1)
     assert folded == pytest.approx(losses.mean(), abs=5 * losses.std() / draws**0.5)
+
+
+def test_the_free_energy_has_an_end_where_nothing_is_known_of_the_direction():
+    rng = np.random.default_rng(4)
+    pair, _, _ = blurred("tied", rng)
+    rows = MemoryRows(rng.standard_normal((300, 5)), rng.standard_normal(300))
+
+    def energy(rho):  # of normal vectors M of one length, all of it on either side of zero
+        wide = replace(pair, logs=np.log([1 / rho, rho]))
+        return Engine(1).fold(BlurAccumulator(wide, False), rows).slope(0.7)[0].loss
+
+    assert energy(1e3) == pytest.approx(energy(1e4), rel=1e-3)
+    assert energy(1e3) < energy(1.0)  # labels say nothing, so that the widest is the best
 
 
 def test_sums_do_not_depend_on_workers():
