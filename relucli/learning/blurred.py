@@ -26,6 +26,7 @@ wedge is resolved, rho is small and the minimum is that of least squares.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import permutations
 
@@ -42,11 +43,11 @@ from relucli.storage.views import ShiftedRows
 from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["BlurAccumulator", "BlurredPair", "blur_need", "sharpened"]
+__all__ = ["BlurAccumulator", "BlurredPair", "FieldGram", "at_mean", "blur_need", "length", "mean_field", "sharpened"]
 
 Array = NDArray[np.float64]
 
-CLOSE = 0.9
+CLOSE = 0.5
 RESOLVED = 6.0
 UNSURE = 3.0
 TOLERATED = 4.0
@@ -168,7 +169,7 @@ class _Wedge:
 
 
 @dataclass(frozen=True)
-class _Gram:
+class FieldGram:
     """The normal matrix: one number for each pair of vectors of parameters, times the metric."""
 
     pair: BlurredPair
@@ -193,7 +194,7 @@ class _Gram:
 
 
 class BlurAccumulator(Accumulator):
-    """The loss E_M (y - f)^2, minus half its gradient, and the normal matrix of `_Gram`, summed over rows.
+    """The loss E_M (y - f)^2, minus half its gradient, and the normal matrix of `FieldGram`, summed over rows.
 
     Parameters
     ----------
@@ -241,7 +242,7 @@ class BlurAccumulator(Accumulator):
         features = np.column_stack([active, wedge.mean_by[0], kappa * wedge.mean_by[1], np.ones(len(x))])
         s["gram"] += features.T @ features
 
-    def slope(self, noise: float) -> tuple[Slope, _Gram]:
+    def slope(self, noise: float) -> tuple[Slope, FieldGram]:
         """F and minus half its gradient, and the normal matrix, for a noise variance."""
         s, pair = self.sums, self.pair
         k, p = pair.rest.beta.shape
@@ -255,7 +256,7 @@ class BlurAccumulator(Accumulator):
         gram[np.diag_indices_from(gram)] *= 1 + 1e-9
         loss = float(s["loss"]) - 2 * weight * (float(pair.logs[1]) - math.log1p(pair.rho**2) / 2)
         slope = Slope(loss, np.concatenate(gradient), float(s["energy"]), int(s["count"]))
-        return slope, _Gram(pair, gram, slope.samples, noise)
+        return slope, FieldGram(pair, gram, slope.samples, noise)
 
 
 def _unresolved(fit: Polished, metric: Metric) -> list[tuple[int, int]]:
@@ -280,6 +281,21 @@ def _unresolved(fit: Polished, metric: Metric) -> list[tuple[int, int]]:
     return [(i, j) for _, i, j in sorted(found)]
 
 
+def mean_field(
+    rows: Rows, bias: bool, engine: Engine, noise: float
+) -> Callable[[BlurredPair], tuple[Slope, FieldGram]]:
+    """What gives F and its gradient at a pair, by one pass, for a noise variance."""
+    seen = ShiftedRows(rows, np.zeros(rows.dim))
+    return lambda pair: engine.fold(BlurAccumulator(pair, bias), seen, "polish").slope(noise)
+
+
+def at_mean(rows: Rows, fit: Polished, student: Student, bias: bool, engine: Engine, metric: Metric) -> Polished:
+    """The fit with another student."""
+    slope, normal = slope_at(ShiftedRows(rows, np.zeros(rows.dim)), bias, engine, metric, SQUARED, student)
+    history = (*fit.history, slope.loss / slope.samples)
+    return replace(fit, student=student, quadratic=slope, history=history, normal=normal)
+
+
 def sharpened(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric) -> Polished:
     """A fit with pairs that noise blurs at the mean of the field nearest to their posterior.
 
@@ -299,11 +315,8 @@ def sharpened(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Met
     """
     if fit.quadratic.exact:
         return fit
-    seen, noise = ShiftedRows(rows, np.zeros(rows.dim)), fit.quadratic.noise_variance
-
-    def evaluate(pair: BlurredPair) -> tuple[Slope, _Gram]:
-        return engine.fold(BlurAccumulator(pair, bias), seen, "polish").slope(noise)
-
+    noise = fit.quadratic.noise_variance
+    evaluate = mean_field(rows, bias, engine, noise)
     for i, j in _unresolved(fit, metric):
         student = fit.student
         if student.beta[i] @ student.beta[j] < 0:  # the linear part is free, so that a neuron may be turned
@@ -311,13 +324,11 @@ def sharpened(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Met
         found = quasi_newton(evaluate, BlurredPair.of(student, i, j, WIDE, metric), STEPS, TOLERANCE)
         beta, sharp = student.beta.copy(), found.point.sharp()
         beta[[*np.setdiff1d(np.arange(student.neurons), [i, j]), i, j]] = sharp.beta
-        student = replace(student, beta=beta, linear=sharp.linear)
-        slope, normal = slope_at(seen, bias, engine, metric, SQUARED, student)
+        mean = at_mean(rows, fit, replace(student, beta=beta, linear=sharp.linear), bias, engine, metric)
         # A mean of what the data allow is among it, or nearly so.
-        if found.converged and slope.loss - fit.quadratic.loss <= TOLERATED * noise * beta.shape[1]:
+        if found.converged and mean.quadratic.loss - fit.quadratic.loss <= TOLERATED * noise * beta.shape[1]:
             unsure = ((min(i, j), max(i, j)),) if found.point.angle < UNSURE * found.point.rho else ()
-            history = (*fit.history, slope.loss / slope.samples)
-            fit = Polished(student, slope, history, fit.converged, normal, (*fit.blurred, *unsure))
+            fit = replace(mean, blurred=(*fit.blurred, *unsure))
     return fit
 
 

@@ -12,6 +12,7 @@ from relucli.learning.blurred import sharpened
 from relucli.learning.covariance import SandwichAccumulator, StructuredCovariance
 from relucli.learning.descent import Outcome
 from relucli.learning.diagnose import Finding, diagnose
+from relucli.learning.hidden import revealed
 from relucli.learning.loss import EFFICIENT, SQUARED, Loss
 from relucli.learning.options import LearnOptions
 from relucli.learning.polish import Polished, polish, to_network
@@ -249,6 +250,7 @@ def _learn(
     narrow = selection.fit.mse > RESOLVED * moments.label_variance
     fit = polish(centered, selection.fit.student, options.bias, engine, metric, loss=loss, narrow=narrow)
     if not loss.robust:
+        fit = revealed(centered, fit, options.neurons or 0, options.bias, engine, metric)
         fit = sharpened(centered, fit, options.bias, engine, metric)
     _same_labels(moments, fit)
     network = to_network(fit.student, options.bias, shift)

@@ -1,0 +1,62 @@
+"""A pair that noise hides altogether: what is seen of it is a linear part.
+
+The pair of `blurred` is <S, x> / 2 + sign <S, x> clip(<M, x>), clipped to what |<S, x>| / 2 is on either side of zero.
+Where the direction of M is not seen on the span, fewer neurons and a linear part, <S, x> / 2, fit nearly as well.
+What they leave, r, knows it: <S, x> r has the mean |<S, x>|^2 sign(<M, x>) / 2 outside the wedge, so that the sum of
+<S, x> r x points along M.  That is the gradient by u of the free energy of `blurred` where M may be anything.
+
+From there the free energy is made least.  At its other end, where M is zero, it is the sum of squares with the linear
+part: half of what it falls by, in units of the noise variance, is the log of the evidence for a pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from relucli.learning.blurred import STEPS, TOLERANCE, BlurredPair, at_mean, length, mean_field
+from relucli.learning.identify import orientations
+from relucli.learning.polish import Polished
+from relucli.learning.quasi_newton import quasi_newton
+from relucli.learning.structured import Metric
+from relucli.streaming.fold import Engine, Rows
+
+__all__ = ["revealed"]
+
+ANYTHING = 10.0
+DECISIVE = 12.0
+"""Log of the evidence that is more than chance: without a pair it is seldom beyond 5."""
+
+
+def revealed(rows: Rows, fit: Polished, most: int, bias: bool, engine: Engine, metric: Metric) -> Polished:
+    """A fit with a pair in place of its linear part, if there is one and neurons may be so many.
+
+    Parameters
+    ----------
+    rows : Rows
+        The data that ``fit`` was made on.
+    fit : Polished
+    most : int
+        The largest number of neurons.
+    bias, engine, metric
+        As in `polish`.
+    """
+    student, (d, p) = fit.student, (len(metric.mean), len(fit.student.linear))
+    if len(student.free) < p or student.neurons + 2 > most or fit.quadratic.exact:
+        return fit
+    student = student.flipped(orientations(student.beta, student.signs, student.linear)[0])
+    step, noise = 2 * student.linear, fit.quadratic.noise_variance
+    size = length(step, metric)
+    if size == 0:
+        return fit
+    rest = replace(student, linear=np.zeros(p), free=np.arange(d, p))
+    evaluate = mean_field(rows, bias, engine, noise)
+    slope, gram = evaluate(BlurredPair(rest, step, step / size, np.log([size / ANYTHING, ANYTHING]), metric))
+    along = gram.solve(slope.gradient)[rest.parameters + p : rest.parameters + 2 * p]
+    start = BlurredPair(rest, step, along / length(along, metric), np.log([size, 1.0]), metric)
+    found = quasi_newton(evaluate, start, STEPS, TOLERANCE)
+    if not found.converged or found.slope.loss > fit.quadratic.loss - 2 * noise * DECISIVE:
+        return fit
+    pair = (rest.neurons, rest.neurons + 1)
+    return replace(at_mean(rows, fit, found.point.sharp(), bias, engine, metric), blurred=(pair,))
