@@ -1,269 +1,40 @@
-"""Pairs too close for the noise: the mean over what their common direction may be, in place of the least squares.
-
-Two neurons of opposite signs, relu(<a, x>) - relu(<b, x>) with a = M + S / 2 and b = M - S / 2, differ from
-1[<M, x> > 0] <S, x> in the wedge between their half-spaces alone, |<M, x>| < |<S, x>| / 2.  When noise drowns what
-happens there, M / |M| is a change point, and |M| hardly matters: the sum of squares has many minima of about equal
-depth, most of them with |M| far too large, and the least is no better than the others.  At a change point the mean
-of the posterior has a smaller risk than the maximum of the likelihood (Ibragimov and Has'minskii, Statistical
-Estimation, 1981, chapter VII).  Here it is the mean of the mean field nearest to the posterior: M is normal with mean
-kappa u, |u| = 1, and standard deviation tau = kappa rho of <M, x>, all else is a point, and
-
-    F = sum_n E_M (y_n - f(x_n))^2 - 2 sigma^2 (p - 1) log sin arctan rho
-
-is least (a free energy in units of 2 sigma^2: M makes an angle of about arctan rho with u, and the directions that do
-have the entropy (p - 1) log sin arctan rho, up to a constant; the priors of direction and log |M| are uniform). With
-z = <M, x>, m = kappa <u, x>, h = |<S, x>| / 2, s the sign of <S, x>, alpha = (-h - m) / tau, omega = (h - m) / tau,
-phi and Phi the normal density and distribution, and W = Phi(omega) - Phi(alpha),
-
-    R_1 = E (z + h) 1[|z| < h] = (m + h) W - tau (phi(omega) - phi(alpha)),
-    R_2 = E (z + h)^2 1[|z| < h] = ((m + h)^2 + tau^2) W - tau ((m + 3 h) phi(omega) - (m + h) phi(alpha)),
-    E pair = s (R_1 + 2 h Phi((m - h) / tau)),        E pair^2 = R_2 + 4 h^2 Phi((m - h) / tau),
-
-and their derivatives by tau follow from those by m, since d/dtau = tau d^2/dm^2 for the mean of a normal.  Where the
-wedge is resolved, rho is small and the minimum is that of least squares.
-"""
+"""Pairs too close for the noise, each taken at the mean of its field (`mean_field`) in place of the least squares."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from relucli.learning.loss import SQUARED
+from relucli.learning.mean_field import BlurredPair, mean_field
 from relucli.learning.polish import Polished, slope_at
 from relucli.learning.quasi_newton import quasi_newton
 from relucli.learning.structured import Metric
-from relucli.learning.student import Slope, Student, augmented
+from relucli.learning.student import Student
 from relucli.storage.views import ShiftedRows
-from relucli.streaming.accumulator import Accumulator, Block
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["BlurAccumulator", "BlurredPair", "FieldGram", "at_mean", "blur_need", "length", "mean_field", "sharpened"]
-
-Array = NDArray[np.float64]
+__all__ = ["STEPS", "TOLERANCE", "at_mean", "sharpened", "unresolved"]
 
 CLOSE = 0.5
 RESOLVED = 6.0
-UNSURE = 3.0
+UNSURE = 4.0
 TOLERATED = 4.0
 WIDE = 0.12
 STEPS = 60
 TOLERANCE = 1e-3
-COLUMNS = 24
-SMALLEST = math.log(1e-5)
-STRIDE = 2.0
 
 
-@dataclass(frozen=True)
-class BlurredPair:
-    """A student two of whose neurons are known by a distribution.
-
-    Attributes
-    ----------
-    rest : Student
-        The other neurons and the linear part.
-    step : ndarray, shape (p,)
-        S.
-    along : ndarray, shape (p,)
-        u, of unit length in the metric.
-    logs : ndarray, shape (2,)
-        Of kappa and rho.
-    metric : Metric
-        Of the inputs.
-    """
-
-    rest: Student
-    step: Array
-    along: Array
-    logs: Array
-    metric: Metric
-
-    @classmethod
-    def of(cls, student: Student, i: int, j: int, rho: float, metric: Metric) -> BlurredPair:
-        """Of neurons i, of positive sign, and j, of negative sign."""
-        mean = (student.beta[i] + student.beta[j]) / 2
-        kappa = length(mean, metric)
-        step = student.beta[i] - student.beta[j]
-        return cls(student.without([i, j]), step, mean / kappa, np.log([kappa, rho]), metric)
-
-    @property
-    def kappa(self) -> float:
-        """The length of the mean of M."""
-        return float(np.exp(self.logs[0]))
-
-    @property
-    def rho(self) -> float:
-        """The standard deviation of its direction, in radians."""
-        return float(np.exp(self.logs[1]))
-
-    @property
-    def angle(self) -> float:
-        """Between the two neurons, to first order."""
-        lengthwise = self.along * float(turned(self.along, self.metric) @ self.step)
-        return length(self.step - lengthwise, self.metric) / self.kappa
-
-    @property
-    def parameters(self) -> int:
-        """Those of the rest, S, u, and two."""
-        return self.rest.parameters + 2 * len(self.step) + 2
-
-    def moved(self, change: Array) -> BlurredPair:
-        """After a step in the parameters: the rest, S, u, log kappa, log rho."""
-        p, q = len(self.step), self.rest.parameters
-        along = self.along + change[q + p : q + 2 * p]
-        return replace(
-            self,
-            rest=self.rest.moved(change[:q]),
-            step=self.step + change[q : q + p],
-            along=along / length(along, self.metric),
-            logs=np.maximum(self.logs + np.clip(change[q + 2 * p :], -STRIDE, STRIDE), SMALLEST),
-        )
-
-    def sharp(self) -> Student:
-        """The student at the mean of M: the pair comes last."""
-        mean = self.kappa * self.along
-        return self.rest.plus(np.stack([mean + self.step / 2, mean - self.step / 2]), np.array([1.0, -1.0]))
-
-
-def length(vector: Array, metric: Metric) -> float:
-    """Of a vector (p,) in the metric; a bias counts as it is."""
-    d = len(metric.mean)
-    return float(np.hypot(np.linalg.norm(metric.white(vector[:d, None])), np.linalg.norm(vector[d:])))
-
-
-def turned(vector: Array, metric: Metric) -> Array:
-    """The covariance times a vector (p,); a bias stays as it is."""
-    d = len(metric.mean)
-    return np.append(metric.times(vector[:d, None])[:, 0], vector[d:])
-
-
-@dataclass(frozen=True)
-class _Wedge:
-    """E pair and E pair^2, and their derivatives by <S, x>, m and tau, at rows (n,)."""
-
-    mean: Array
-    square: Array
-    mean_by: tuple[Array, Array, Array]
-    square_by: tuple[Array, Array, Array]
-
-    @classmethod
-    def at(cls, across: Array, m: Array, tau: float) -> _Wedge:
-        """For <S, x>, m and tau."""
-        h, s = np.abs(across) / 2, np.sign(across)
-        low, high = (-h - m) / tau, (h - m) / tau
-        at_low, at_high = (np.exp(-t * t / 2) / np.sqrt(2 * np.pi) for t in (low, high))
-        inside, above = ndtr(high) - ndtr(low), ndtr(-high)
-        first = (m + h) * inside - tau * (at_high - at_low)
-        second = ((m + h) ** 2 + tau**2) * inside - tau * ((m + 3 * h) * at_high - (m + h) * at_low)
-        return cls(
-            s * (first + 2 * h * above),
-            second + 4 * h * h * above,
-            ((ndtr(-low) + above) / 2, s * inside, s * (at_low - at_high)),
-            (s * (first + 4 * h * above), 2 * first, 2 * tau * inside - 4 * h * at_high),
-        )
-
-
-@dataclass(frozen=True)
-class FieldGram:
-    """The normal matrix: one number for each pair of vectors of parameters, times the metric."""
-
-    pair: BlurredPair
-    matrix: Array
-    samples: int
-    noise: float
-
-    def solve(self, gradient: Array) -> Array:
-        """The inverse times a vector of parameters."""
-        rest, metric = self.pair.rest, self.pair.metric
-        (k, p), q, d = rest.beta.shape, rest.parameters, len(self.pair.metric.mean)
-        whole = len(rest.free) == p
-        rows = np.vstack([gradient[: k * p].reshape(k, p), gradient[q : q + 2 * p].reshape(2, p)])
-        if whole:
-            rows = np.vstack([rows, gradient[k * p : q]])
-        used = np.arange(len(rows))
-        solved: Array = np.linalg.solve(self.matrix[np.ix_(used, used)], rows).astype(np.float64)
-        solved[:, :d] = metric.solve(solved[:, :d].T).T
-        linear = solved[k + 2] if whole else gradient[k * p : q] / self.samples
-        logs = gradient[q + 2 * p :] / (self.noise * (p - 1) * np.array([1.0, 2.0]))
-        return np.concatenate([solved[:k].ravel(), linear, solved[k : k + 2].ravel(), logs])
-
-
-class BlurAccumulator(Accumulator):
-    """The loss E_M (y - f)^2, minus half its gradient, and the normal matrix of `FieldGram`, summed over rows.
-
-    Parameters
-    ----------
-    pair : BlurredPair
-    bias : bool
-    """
-
-    guarded = False  # a trial step may be at fault
-
-    def __init__(self, pair: BlurredPair, bias: bool) -> None:
-        self.pair, self.bias = pair, bias
-        self.sums = {name: np.zeros(shape) for name, shape in self.shapes().items()}
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Name and shape of every sum."""
-        k, p = self.pair.rest.beta.shape
-        return {"loss": (), "energy": (), "count": (), "gradient": (k + 3, p), "logs": (2,), "gram": (k + 3, k + 3)}
-
-    def scratch(self, rows: int) -> int:
-        """Bytes of the products with the inputs."""
-        k, p = self.pair.rest.beta.shape
-        return int(8 * rows * (p * self.bias + 4 * k + COLUMNS))
-
-    def update(self, block: Block) -> None:
-        """Add a block."""
-        pair, rest = self.pair, self.pair.rest
-        k = rest.neurons
-        x = augmented(block.wide, self.bias)
-        seen = x @ np.vstack([rest.beta, pair.step, pair.along, rest.linear]).T
-        active = (seen[:, :k] > 0) * rest.signs
-        kappa, rho = pair.kappa, pair.rho
-        wedge = _Wedge.at(seen[:, k], kappa * seen[:, k + 1], kappa * rho)
-        residual = block.y - (seen[:, :k] * active).sum(axis=1) - seen[:, k + 2]
-        pull = residual - wedge.mean
-        by_step, by_mean, by_blur = (
-            residual * first - second / 2 for first, second in zip(wedge.mean_by, wedge.square_by, strict=True)
-        )
-        s = self.sums
-        s["loss"] += (residual * (residual - 2 * wedge.mean) + wedge.square).sum()
-        s["energy"] += block.y @ block.y
-        s["count"] += len(x)
-        s["gradient"] += np.column_stack([active * pull[:, None], by_step, kappa * by_mean, pull]).T @ x
-        blur = kappa * rho * by_blur.sum()
-        s["logs"] += [kappa * (by_mean @ seen[:, k + 1]) + blur, blur]
-        features = np.column_stack([active, wedge.mean_by[0], kappa * wedge.mean_by[1], np.ones(len(x))])
-        s["gram"] += features.T @ features
-
-    def slope(self, noise: float) -> tuple[Slope, FieldGram]:
-        """F and minus half its gradient, and the normal matrix, for a noise variance."""
-        s, pair = self.sums, self.pair
-        k, p = pair.rest.beta.shape
-        weight = noise * (p - 1)
-        around = s["gradient"][k + 1]
-        around = around - (around @ pair.along) * turned(pair.along, pair.metric)  # its length changes nothing
-        gradient = [s["gradient"][:k].ravel(), s["gradient"][k + 2][pair.rest.free], s["gradient"][k]]
-        gradient += [around, s["logs"] + [0.0, weight / (1 + pair.rho**2)]]
-        gram = s["gram"].copy()
-        gram[k + 1, : k + 1] = gram[: k + 1, k + 1] = gram[k + 1, k + 2] = gram[k + 2, k + 1] = 0.0
-        gram[np.diag_indices_from(gram)] *= 1 + 1e-9
-        loss = float(s["loss"]) - 2 * weight * (float(pair.logs[1]) - math.log1p(pair.rho**2) / 2)
-        slope = Slope(loss, np.concatenate(gradient), float(s["energy"]), int(s["count"]))
-        return slope, FieldGram(pair, gram, slope.samples, noise)
-
-
-def _unresolved(fit: Polished, metric: Metric) -> list[tuple[int, int]]:
+def unresolved(fit: Polished, metric: Metric) -> list[tuple[int, int]]:
     """Pairs of opposite signs whose angle is not far above the error of their common direction, closest first.
 
-    The neuron of positive sign is named first.
+    The neuron of positive sign is named first.  There are none where there is no noise.
     """
+    if fit.quadratic.exact:
+        return []
     student, d = fit.student, len(metric.mean)
     whole = len(student.free) == len(student.linear)
     white = np.hstack([metric.white(student.beta[:, :d].T).T, student.beta[:, d:]])
@@ -279,14 +50,6 @@ def _unresolved(fit: Polished, metric: Metric) -> list[tuple[int, int]]:
         if angle < RESOLVED * math.sqrt(max(0.0, variance)) / (lengths[i] + lengths[j]):
             found.append((angle, i, j))
     return [(i, j) for _, i, j in sorted(found)]
-
-
-def mean_field(
-    rows: Rows, bias: bool, engine: Engine, noise: float
-) -> Callable[[BlurredPair], tuple[Slope, FieldGram]]:
-    """What gives F and its gradient at a pair, by one pass, for a noise variance."""
-    seen = ShiftedRows(rows, np.zeros(rows.dim))
-    return lambda pair: engine.fold(BlurAccumulator(pair, bias), seen, "polish").slope(noise)
 
 
 def at_mean(rows: Rows, fit: Polished, student: Student, bias: bool, engine: Engine, metric: Metric) -> Polished:
@@ -313,11 +76,11 @@ def sharpened(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Met
     Polished
         The same fit where no pair is blurred.
     """
-    if fit.quadratic.exact:
-        return fit
     noise = fit.quadratic.noise_variance
     evaluate = mean_field(rows, bias, engine, noise)
-    for i, j in _unresolved(fit, metric):
+    for i, j in unresolved(fit, metric):
+        if (min(i, j), max(i, j)) in fit.blurred:
+            continue
         student = fit.student
         if student.beta[i] @ student.beta[j] < 0:  # the linear part is free, so that a neuron may be turned
             student = student.flipped(np.arange(student.neurons) == j)
@@ -330,11 +93,3 @@ def sharpened(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Met
             unsure = ((min(i, j), max(i, j)),) if found.point.angle < UNSURE * found.point.rho else ()
             fit = replace(mean, blurred=(*fit.blurred, *unsure))
     return fit
-
-
-def blur_need(rows: Rows, neurons: int, bias: bool) -> int:
-    """Bytes of memory that a pass over a pair beside so many neurons may take."""
-    p = rows.dim + bias
-    rest = replace(Student.empty(p), beta=np.zeros((neurons, p)), signs=np.ones(neurons))
-    pair = BlurredPair(rest, np.zeros(p), np.zeros(p), np.zeros(2), Metric.standard(rows.dim))
-    return Engine.need(BlurAccumulator(pair, bias), rows)

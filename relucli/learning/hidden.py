@@ -1,9 +1,9 @@
 """A pair that noise hides altogether: what is seen of it is a linear part.
 
-The pair of `blurred` is <S, x> / 2 + sign <S, x> clip(<M, x>), clipped to what |<S, x>| / 2 is on either side of zero.
+The pair of `mean_field` is <S, x> / 2 + sign <S, x> clip(<M, x>), clipped at |<S, x>| / 2 on either side of zero.
 Where the direction of M is not seen on the span, fewer neurons and a linear part, <S, x> / 2, fit nearly as well.
 What they leave, r, knows it: <S, x> r has the mean |<S, x>|^2 sign(<M, x>) / 2 outside the wedge, so that the sum of
-<S, x> r x points along M.  That is the gradient by u of the free energy of `blurred` where M may be anything.
+<S, x> r x points along M.  That is the gradient by u of the free energy of `mean_field` where M may be anything.
 
 From there the free energy is made least.  At its other end, where M is zero, it is the sum of squares with the linear
 part: half of what it falls by, in units of the noise variance, is the log of the evidence for a pair.
@@ -15,8 +15,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from relucli.learning.blurred import STEPS, TOLERANCE, BlurredPair, at_mean, length, mean_field
+from relucli.learning.blurred import STEPS, TOLERANCE, at_mean
 from relucli.learning.identify import orientations
+from relucli.learning.mean_field import BlurredPair, length, mean_field
 from relucli.learning.polish import Polished
 from relucli.learning.quasi_newton import quasi_newton
 from relucli.learning.structured import Metric

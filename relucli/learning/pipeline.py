@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from relucli.errors import DataError, UnsupportedError
-from relucli.learning.blurred import sharpened
+from relucli.learning.blurred import sharpened, unresolved
 from relucli.learning.covariance import SandwichAccumulator, StructuredCovariance
 from relucli.learning.descent import Outcome
 from relucli.learning.diagnose import Finding, diagnose
@@ -169,6 +170,25 @@ def _selected(
     return best_selection(chosen, span, most, options, engine, metric), SQUARED
 
 
+def _finished(
+    rows: Rows,
+    chosen: Polished,
+    options: LearnOptions,
+    engine: Engine,
+    metric: Metric,
+    loss: Loss,
+    narrow: bool,
+    dense: bool,
+) -> Polished:
+    """The chosen fit polished on all rows, with pairs that noise blurs at their means."""
+    bias = options.bias
+    fit = polish(rows, chosen.student, bias, engine, metric, loss=loss, narrow=narrow, dense=dense)
+    if loss.robust:
+        return fit
+    fit = revealed(rows, fit, options.neurons or 0, bias, engine, metric)
+    return sharpened(rows, fit, bias, engine, metric)
+
+
 def _in_file_units(path: tuple[Model, ...], scaling: Scaling) -> tuple[Model, ...]:
     def square(value: float) -> float:
         return scaling.label(value, 2)
@@ -248,10 +268,9 @@ def _learn(
     check_supported(selection, span, rows, options, scaling)
     # 4. polish on all rows, and what can be said of the answer
     narrow = selection.fit.mse > RESOLVED * moments.label_variance
-    fit = polish(centered, selection.fit.student, options.bias, engine, metric, loss=loss, narrow=narrow)
-    if not loss.robust:
-        fit = revealed(centered, fit, options.neurons or 0, options.bias, engine, metric)
-        fit = sharpened(centered, fit, options.bias, engine, metric)
+    finish = partial(_finished, centered, selection.fit, options, engine, metric, loss, narrow)
+    fit = finish(dense=False) if unresolved(selection.fit, metric) and not loss.robust else None
+    fit = fit if fit and fit.blurred else finish(dense=True)
     _same_labels(moments, fit)
     network = to_network(fit.student, options.bias, shift)
     covariance = _covariance(chosen, fit, loss, rows.samples, local, options.bias)

@@ -47,7 +47,7 @@ class Polished(Outcome):
     normal : StructuredNormal
         The normal matrix at the student.
     blurred : tuple of pairs of int
-        Neurons of which only the sum is known (`blurred`).
+        Neurons of which only the sum is known (`hidden`, `blurred`).
     """
 
     normal: StructuredNormal
@@ -72,6 +72,7 @@ def polish(
     *,
     loss: Loss = SQUARED,
     narrow: bool = False,
+    dense: bool = True,
     steps: int = STEPS,
     tolerance: float = 3e-3,
 ) -> Polished:
@@ -95,6 +96,8 @@ def polish(
     loss : Loss
     narrow : bool
         Whether float32 inputs may be multiplied as such: the residual must be far larger than their rounding.
+    dense : bool
+        Whether the second may follow: in vain where noise blurs what makes the loss bend.
     steps : int
         Largest number of steps.
     tolerance : float
@@ -103,14 +106,14 @@ def polish(
     """
     structured = partial(slope_at, ShiftedRows(rows, np.zeros(rows.dim), narrow), bias, engine, metric, loss)
 
-    def dense(moved: Student, stale: Array | None) -> Quadratic:
+    def exactly(moved: Student, stale: Array | None) -> Quadratic:
         return engine.fold(NormalAccumulator(moved, bias, stale, loss), rows, "polish").quadratic
 
     affordable = _affordable(rows, student)
     quick = quasi_newton(structured, student, min(steps, QUICK) if affordable else steps, tolerance)
-    if quick.converged or not affordable:
+    if quick.converged or not (affordable and dense):
         return Polished(quick.point, quick.slope, quick.history, quick.converged, quick.curvature)
-    fit = descend(dense, student, steps=steps, tolerance=tolerance, damping=1e-4, probing=student.parameters > CHEAP)
+    fit = descend(exactly, student, steps=steps, tolerance=tolerance, damping=1e-4, probing=student.parameters > CHEAP)
     return Polished(fit.student, fit.quadratic, fit.history, fit.converged, structured(fit.student)[1])
 
 
@@ -129,7 +132,7 @@ def polish_need(rows: Rows, neurons: int, bias: bool) -> int:
     return max(dense, Engine.need(structured, rows))
 
 
-def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric) -> Polished:
+def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric, dense: bool = True) -> Polished:
     """Polish in the identifiable coordinates: without the linear part if orientations exist that need none.
 
     Parameters
@@ -138,7 +141,7 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
         The data that ``fit`` was made on.
     fit : Polished
         With a free linear part.
-    bias, engine, metric
+    bias, engine, metric, dense
         As in `polish`.
     """
     p = fit.student.beta.shape[1]
@@ -146,7 +149,7 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
     allowed = tolerated_rise(fit, p - bias)
     if statistic > HOPELESS * allowed and not fit.quadratic.exact:
         return fit
-    without = polish(rows, student, bias, engine, metric, steps=SETTLING, tolerance=1e-2)
+    without = polish(rows, student, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2)
     return without if without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed else fit
 
 

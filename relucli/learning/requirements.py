@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from relucli.errors import UnsupportedError
-from relucli.learning.blurred import blur_need
 from relucli.learning.diagnose import KURTOSIS_COLUMNS
 from relucli.learning.discover import width
+from relucli.learning.mean_field import blur_need
 from relucli.learning.options import LearnOptions
 from relucli.learning.polish import polish_need
 from relucli.learning.sketch import sketch_need, slice_settings

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from relucli.learning.blurred import unresolved
 from relucli.learning.collapse import Path, explains
 from relucli.learning.descent import Fit
 from relucli.learning.polish import Polished, polish, settle
@@ -205,7 +206,7 @@ def select(path: Path, seen: Seen, split: Split, metric: Metric) -> Selection:
             if _hopeless(rough[m], rough[best], m - best, fit, split):
                 break
         fits[m] = polish(split.rows, fit.student, bias, engine, metric, steps=STEPS, tolerance=CLOSELY)
-        fits[m] = settle(split.rows, fits[m], bias, engine, metric)
+        fits[m] = settle(split.rows, fits[m], bias, engine, metric, dense=not unresolved(fits[m], metric))
         errors[m] = split.squares(fits[m].student)
         if fits[m].quadratic.exact:
             return _exact(fits[m], m, errors, seen.held_y)

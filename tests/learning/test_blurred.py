@@ -7,7 +7,8 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from relucli.learning.blurred import BlurAccumulator, BlurredPair, _Wedge, length, sharpened
+from relucli.learning.blurred import sharpened
+from relucli.learning.mean_field import BlurAccumulator, BlurredPair, _Wedge, length
 from relucli.learning.pipeline import LearnOptions, learn
 from relucli.learning.polish import polish, to_network
 from relucli.learning.structured import Metric
@@ -118,6 +119,18 @@ def fitted(teacher, rows):
         FIXED,
     )
     return polish(rows, start, False, Engine(), Metric.standard(rows.dim), tolerance=1e-6)
+
+
+def test_where_least_squares_lets_a_pair_grow_without_end_the_mean_does_not():
+    teacher, rows = sampled(0.08, 0.1, 10_000, 0)
+    fit, metric = fitted(teacher, rows), Metric.standard(rows.dim)
+    mean, half = fit.student.beta.mean(axis=0), np.outer([0.5, -0.5], fit.student.beta[0] - fit.student.beta[1])
+    endless = replace(fit.student, beta=100 * mean + half)
+    far = polish(rows, endless, False, Engine(), metric, steps=0)
+    assert BlurredPair.of(endless, 0, 1, 0.12, metric).angle == pytest.approx(0.12, rel=1e-2)
+    near, again = (sharpened(rows, start, False, Engine(), metric) for start in (fit, far))
+    sizes = [np.linalg.norm(found.student.beta, axis=1).max() for found in (near, again)]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.3)
 
 
 def test_a_pair_that_is_resolved_is_left_alone():
