@@ -64,9 +64,10 @@ stress-estimator: $(VENV)/ready-to-test  ## the checks of scikit-learn, with eig
 
 bench: bench-recovery bench-peers bench-scale  ## measure all that the README tabulates: under an hour
 
-bench-recovery: $(VENV)/ready-to-test  ## recovery against its limit, from few rows, coverage of errors, the dimension
+bench-recovery: $(VENV)/ready-to-test  ## recovery against its limit and what is attainable, from few rows, coverage of errors, the dimension
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/recovery.py
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/bench/recovery.py --few 10
+	$(BIN)/python tests/bench/attainable.py
 	$(BIN)/python tests/bench/coverage.py
 	$(BIN)/python tests/bench/dimension.py --trials 200
 	$(BIN)/python tests/bench/imports.py
