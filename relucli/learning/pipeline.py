@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,22 +170,19 @@ def _selected(
 
 
 def _finished(
-    rows: Rows,
-    chosen: Polished,
-    options: LearnOptions,
-    engine: Engine,
-    metric: Metric,
-    loss: Loss,
-    narrow: bool,
-    dense: bool,
+    rows: Rows, chosen: Polished, options: LearnOptions, engine: Engine, metric: Metric, loss: Loss, narrow: bool
 ) -> Polished:
     """The chosen fit polished on all rows, with pairs that noise blurs at their means."""
     bias = options.bias
-    fit = polish(rows, chosen.student, bias, engine, metric, loss=loss, narrow=narrow, dense=dense)
     if loss.robust:
-        return fit
-    fit = revealed(rows, fit, options.neurons or 0, bias, engine, metric)
-    return sharpened(rows, fit, bias, engine, metric)
+        return polish(rows, chosen.student, bias, engine, metric, loss=loss, narrow=narrow)
+    for dense in (False, True) if unresolved(chosen, metric) else (True,):
+        fit = polish(rows, chosen.student, bias, engine, metric, loss=loss, narrow=narrow, dense=dense)
+        fit = revealed(rows, fit, options.neurons or 0, bias, engine, metric)
+        fit = sharpened(rows, fit, bias, engine, metric)
+        if fit.blurred:
+            break
+    return fit
 
 
 def _in_file_units(path: tuple[Model, ...], scaling: Scaling) -> tuple[Model, ...]:
@@ -268,9 +264,7 @@ def _learn(
     check_supported(selection, span, rows, options, scaling)
     # 4. polish on all rows, and what can be said of the answer
     narrow = selection.fit.mse > RESOLVED * moments.label_variance
-    finish = partial(_finished, centered, selection.fit, options, engine, metric, loss, narrow)
-    fit = finish(dense=False) if unresolved(selection.fit, metric) and not loss.robust else None
-    fit = fit if fit and fit.blurred else finish(dense=True)
+    fit = _finished(centered, selection.fit, options, engine, metric, loss, narrow)
     _same_labels(moments, fit)
     network = to_network(fit.student, options.bias, shift)
     covariance = _covariance(chosen, fit, loss, rows.samples, local, options.bias)
