@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.collapse import Path, collapse
+from relucli.learning.collapse import Path, cheaper, collapse
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import grown, iterative, overcomplete, width
 from relucli.learning.homogeneous import BEYOND_REACH, sigmas_out_of_reach
@@ -39,6 +39,8 @@ HELD_OUT = 5
 FEW = 30
 RESIDUAL_SLICES = 8
 MOST_LEFT = 1000
+TAMED = 0.5
+"""Share of the residual such that a growth that leaves less makes a search from scratch superfluous."""
 
 
 def _discover(seen: Seen, most: int, options: LearnOptions, turn: int, workers: int) -> Path:
@@ -73,12 +75,17 @@ def _on_span(student: Student, seen: Seen, bias: bool) -> Fit:
     return fitted(seen.x, seen.y, near)
 
 
-def _grown(known: Fit, seen: Seen, most: int, options: LearnOptions, turn: int) -> list[Fit]:
-    """A fit on a span with what its residual asks for: a neuron or two, as few of them as were wanted."""
-    if known.student.neurons >= most or known.quadratic.exact:
-        return []
-    more = grown(seen.x, seen.y, known, options.bias, np.random.default_rng([options.seed, 6, turn]))
-    return [fit for m, fit in collapse(seen.x, seen.y, more, most, known.student.neurons).items() if m <= most]
+def _grown(known: Fit, seen: Seen, most: int, options: LearnOptions, turn: int) -> Path:
+    """A fit on a span with what its residual asks for: a neuron or two, as few of them as were wanted.
+
+    Where there are as many already, in place of the one that does least.
+    """
+    if known.quadratic.exact:
+        return {}
+    full = known.student.neurons >= most
+    fit = fitted(seen.x, seen.y, cheaper(known)) if full else known
+    more = grown(seen.x, seen.y, fit, options.bias, np.random.default_rng([options.seed, 6, turn]))
+    return collapse(seen.x, seen.y, more, most, min(most, known.student.neurons))
 
 
 def _refined_basis(fit: Polished, split: Split, options: LearnOptions, metric: Metric) -> tuple[Array, bool]:
@@ -144,9 +151,10 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric
             options = replace(options, starts=MORE_STARTS * options.starts)
         seen = split.seen(basis)
         known = _on_span(selection.fit.student, seen, options.bias)
-        path = _discover(seen, most, options, turn, workers)
-        more = _grown(known, seen, most, options, turn) if unexplained else []
-        for fit in (known, *more):
+        more = _grown(known, seen, most, options, turn) if unexplained else {}
+        tamed = any(fit.mse < TAMED * known.mse for fit in more.values())
+        path = more if tamed else _discover(seen, most, options, turn, workers)
+        for fit in (known, *more.values()):
             m = fit.student.neurons
             path[m] = min(fit, path.get(m, fit), key=lambda fit: fit.mse)
         path = _at_best_scale(path, seen, workers)

@@ -47,6 +47,23 @@ def test_growing_splits_a_pair_that_was_taken_as_one(angle):
     assert fitted(x, y, more.student).quadratic.exact
 
 
+@pytest.mark.parametrize("angle", [0.1, 0.02])
+@pytest.mark.parametrize("coefficients", [(-1.35, 1.42, -0.97), (0.67, -0.52, 0.92)])
+def test_growing_makes_three_of_a_pair_that_stood_for_them(angle, coefficients):
+    turns, c = angle * np.array([-1.0, 0.0, 1.2]), np.array(coefficients)
+    beta = np.abs(c)[:, None] * np.column_stack([np.cos(turns), np.sin(turns), np.zeros(3)])
+    truth = Student(np.vstack([beta, [0.0, 0.2, 1.0]]), np.append(np.sign(c), 1.0), np.zeros(3), np.arange(3))
+    x = np.asfortranarray(np.random.default_rng(7).standard_normal((20_000, 3)))
+    y = truth(x)
+    apart = 2 * angle * np.array([-1.0, 1.0])
+    pair = 0.3 * np.column_stack([np.cos(apart), np.sin(apart), np.zeros(2)])
+    signs = np.array([*np.full(2, np.sign(c.sum())), 1.0])
+    two = fitted(x, y, Student(np.vstack([pair, [0.0, 0.2, 1.0]]), signs, np.zeros(3), np.arange(3)))
+    assert two.mse > 1e-12
+    three = grown(x, y, two, False, np.random.default_rng(8))
+    assert fitted(x, y, three.student).quadratic.exact
+
+
 def test_random_start_has_the_coefficients_of_least_squares():
     rng = np.random.default_rng(6)
     x, basis = rng.standard_normal((500, 6)), np.eye(6)[:, :2]
