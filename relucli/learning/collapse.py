@@ -14,15 +14,14 @@ from numpy.typing import NDArray
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.student import Student
 
-__all__ = ["CLEAR_GAIN", "Path", "cheaper", "collapse", "explains", "merged", "without_idle"]
+__all__ = ["CLEAR_GAIN", "Path", "candidates", "cheaper", "collapse", "explains", "merged", "without_idle"]
 
 Array = NDArray[np.float64]
 
 Path = dict[int, Fit]
 """The best fit found for each number of neurons."""
 
-DROPS = 3
-MERGES = 3
+CANDIDATES = 3
 FINALISTS = 2
 FREE_RISE = 0.01
 IDLE = 1e-10
@@ -106,14 +105,14 @@ def cheaper(fit: Fit) -> Student:
     return surgeon.dropped(int(np.argmin(surgeon.costs())))
 
 
-def _candidates(fit: Fit) -> list[Student]:
-    """Students with one neuron fewer: the cheapest dropped, or the closest pairs merged."""
+def candidates(fit: Fit, each: int) -> list[Student]:
+    """Students with one neuron fewer: one of the cheapest dropped, or one of the closest pairs merged."""
     student, surgeon = fit.student, _Surgeon(fit)
-    found = [surgeon.dropped(int(j)) for j in np.argsort(surgeon.costs())[:DROPS]]
+    found = [surgeon.dropped(int(j)) for j in np.argsort(surgeon.costs())[:each]]
     unit = student.beta / np.maximum(np.linalg.norm(student.beta, axis=1, keepdims=True), 1e-300)
     rows, columns = np.triu_indices(student.neurons, 1)
     closeness = np.abs((unit @ unit.T)[rows, columns])
-    for pair in np.argsort(-closeness)[:MERGES]:
+    for pair in np.argsort(-closeness)[:each]:
         found.append(merged(student, int(rows[pair]), int(columns[pair])))
     return [s for s in found if np.linalg.norm(s.beta, axis=1).min(initial=np.inf) > 0]
 
@@ -152,7 +151,7 @@ def collapse(x: Array, y: Array, fit: Fit, largest: int, smallest: int = 1) -> P
     fit = refit(fit.student, 20)
     path, spared = {fit.student.neurons: fit}, 0
     while fit.student.neurons > smallest and spared < BELOW:
-        rough = sorted((refit(s, 2, 1e-2) for s in _candidates(fit)), key=lambda f: f.quadratic.loss)
+        rough = sorted((refit(s, 2, 1e-2) for s in candidates(fit, CANDIDATES)), key=lambda f: f.quadratic.loss)
         if not rough:  # every neuron left has shrunk to nothing
             break
         smaller = min((refit(f.student, 20) for f in rough[:FINALISTS]), key=lambda f: f.quadratic.loss)

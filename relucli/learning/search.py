@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.collapse import Path, cheaper, collapse
+from relucli.learning.collapse import Path, candidates, cheaper, collapse
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import grown, iterative, overcomplete, width
 from relucli.learning.homogeneous import BEYOND_REACH, sigmas_out_of_reach
@@ -39,6 +39,7 @@ HELD_OUT = 5
 FEW = 30
 RESIDUAL_SLICES = 8
 MOST_LEFT = 1000
+BRIEF = 5
 TAMED = 0.5
 """Share of the residual such that a growth that leaves less makes a search from scratch superfluous."""
 
@@ -109,7 +110,7 @@ def _refined_basis(fit: Polished, split: Split, options: LearnOptions, metric: M
         left = estimate_subspace(moments, "sliced", options.whiten, min(d, MOST_LEFT), options.seed, sketch)
         unexplained = left.significant > 0 and dependence(moments, left.whitened, sketch)[0] > BEYOND_DOUBT
         spanning.append(left.basis[:, : left.significant])
-    return metric.raw(np.linalg.qr(metric.white(np.column_stack(spanning)))[0]), bool(unexplained)
+    return _basis(np.column_stack(spanning), metric), bool(unexplained)
 
 
 def _out_of_reach(student: Student, split: Split, basis: Array, options: LearnOptions) -> bool:
@@ -127,6 +128,34 @@ def _within_reach(path: Path, split: Split, basis: Array, options: LearnOptions)
     student = path[max(path)].student.lifted(lifting(basis, options.bias))
     least = clearly_needed(path)
     return {least: path[least]} if _out_of_reach(student, split, basis, options) else path
+
+
+def _basis(vectors: Array, metric: Metric) -> Array:
+    """Directions (d, r), white in the metric, that span some vectors (d, m)."""
+    return metric.raw(np.linalg.qr(metric.white(vectors))[0])
+
+
+def _fewest(selection: Selection, split: Split, metric: Metric) -> Selection:
+    """An exact selection without neurons that it does not need to be exact.
+
+    Neurons in excess fit the few rows between a neuron and its copy exactly, and no others.
+    """
+    student = selection.fit.student
+    seen = split.seen(_basis(np.vstack([student.beta, student.linear])[:, : split.rows.dim].T, metric))
+    fit: Fit | None = _on_span(student, seen, split.bias)
+    fewest = student.neurons
+    while fit is not None and fit.quadratic.exact and fit.student.neurons:
+        fewest, least = fit.student.neurons, fit
+        refits = (fitted(seen.x, seen.y, smaller, steps=BRIEF) for smaller in candidates(fit, 1))
+        fit = next((refit for refit in refits if refit.quadratic.exact), None)
+    if fewest == student.neurons:
+        return selection
+    again = select({fewest: least}, seen, split, metric)
+    if not again.exact:
+        return selection
+    others = [model for model in selection.table if model.neurons != fewest]
+    table = sorted([*others, *(m for m in again.table if m.neurons == fewest)], key=lambda model: model.neurons)
+    return replace(again, table=tuple(table))
 
 
 def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric: Metric) -> Selection:
@@ -166,7 +195,7 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric
                 continue
         if not unexplained:
             break
-    return selection
+    return _fewest(selection, split, metric) if selection.exact else selection
 
 
 def best_selection(
