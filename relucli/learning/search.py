@@ -61,9 +61,10 @@ def _discover(seen: Seen, most: int, options: LearnOptions, turn: int, workers: 
 
 
 def _at_best_scale(path: Path, seen: Seen, workers: int) -> Path:
-    """The path with its models of doubtful size refitted to all rows at the best scale of their close pairs."""
+    """The path with its models of doubtful size, if fitted to all rows, refitted at the best scale of close pairs."""
     least = clearly_needed(path)
-    doubtful = [m for m in path if least <= m <= least + 2 and not path[m].quadratic.exact]
+    sizes = [m for m in range(least, least + 3) if m in path and path[m].quadratic.samples == len(seen.y)]
+    doubtful = [m for m in sizes if not path[m].quadratic.exact]
     refits = executor_for(workers).map(lambda m: rescaled(seen.x, seen.y, path[m]), doubtful)
     return path | dict(zip(doubtful, refits, strict=True))
 
@@ -187,7 +188,7 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric
             m = fit.student.neurons
             path[m] = min(fit, path.get(m, fit), key=lambda fit: fit.mse)
         path = _at_best_scale(path, seen, workers)
-        if promises_more(path, known, seen):
+        if promises_more([*path.values(), *more.values()], known, seen):
             again = select(path, seen, split, metric)
             needed = clearly_needed(path) > selection.fit.student.neurons
             if needed or again.better_than(selection):

@@ -149,18 +149,18 @@ def _hopeless(larger: Array, smaller: Array, more: int, fit: Polished, split: Sp
     return bool(difference.mean() - 2 * difference.std() / np.sqrt(len(difference)) > spared)
 
 
-def promises_more(path: Path, known: Fit, seen: Seen) -> bool:
-    """Whether a model of a new path predicts better than what is known already, both fitted on the same span.
+def promises_more(fits: list[Fit], known: Fit, seen: Seen) -> bool:
+    """Whether a new fit predicts better than what is known already, both made on the same span.
 
     Better is by two standard errors on held-out rows, or by far more than noise on the rows fitted to: close pairs
     show in few rows.  With none held out the latter must do.
     """
     if not len(seen.held_y):
-        return min(fit.mse for fit in path.values()) < (1 - 1e-3) * known.mse
-    if any(explains(fit, known) for fit in path.values()):
+        return min(fit.mse for fit in fits) < (1 - 1e-3) * known.mse
+    if any(explains(fit, known) for fit in fits):
         return True
     now = squares(known.student, seen.held_x, seen.held_y)
-    for fit in path.values():
+    for fit in fits:
         difference = now - squares(fit.student, seen.held_x, seen.held_y)
         if difference.mean() > 2 * difference.std() / np.sqrt(len(difference)):
             return True

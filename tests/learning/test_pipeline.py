@@ -11,6 +11,7 @@ from relucli.learning.split import Split
 from relucli.learning.structured import Metric
 from relucli.learning.student import Student
 from relucli.moments.estimate import MomentSettings, estimate_moments
+from relucli.network import ReluNetwork
 from relucli.quantities import counted
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming import blocks as partition
@@ -59,6 +60,16 @@ def test_networks_are_recovered_exactly(family, k, n, seed):
     assert found.r2 == pytest.approx(1, abs=1e-12)
     if family != "alternating":
         assert not found.network.linear.any()
+
+
+def test_neurons_in_a_narrow_cone_are_not_split_when_their_number_is_unknown():
+    vectors = np.zeros((3, 10))
+    vectors[:, 0], vectors[0, 1], vectors[2, 2] = (1.0, 2.0, 1.0), 0.1, -0.1
+    net = ReluNetwork.from_vectors(vectors, np.array([1.0, -1.0, 1.0]), np.zeros(3))
+    x = np.random.default_rng(1).standard_normal((20_000, 10))
+    found = learn(MemoryRows(x, value(net, x)), LearnOptions(), Engine()).network
+    assert relative_error(found, net) < 1e-20
+    assert found.neurons == 3
 
 
 @pytest.mark.parametrize("discovery", ["overcomplete", "iterative"])
