@@ -85,9 +85,9 @@ def sharpened(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Met
         if student.beta[i] @ student.beta[j] < 0:  # the linear part is free, so that a neuron may be turned
             student = student.flipped(np.arange(student.neurons) == j)
         found = quasi_newton(evaluate, BlurredPair.of(student, i, j, WIDE, metric), STEPS, TOLERANCE)
-        beta, sharp = student.beta.copy(), found.point.sharp()
-        beta[[*np.setdiff1d(np.arange(student.neurons), [i, j]), i, j]] = sharp.beta
-        mean = at_mean(rows, fit, replace(student, beta=beta, linear=sharp.linear), bias, engine, metric)
+        beta, nearest = student.beta.copy(), found.point.nearest()
+        beta[[*np.setdiff1d(np.arange(student.neurons), [i, j]), i, j]] = nearest.beta
+        mean = at_mean(rows, fit, replace(student, beta=beta, linear=nearest.linear), bias, engine, metric)
         # A mean of what the data allow is among it, or nearly so.
         if found.converged and mean.quadratic.loss - fit.quadratic.loss <= TOLERATED * noise * beta.shape[1]:
             unsure = ((min(i, j), max(i, j)),) if found.point.angle < UNSURE * found.point.rho else ()

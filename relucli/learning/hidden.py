@@ -5,8 +5,9 @@ Where the direction of M is not seen on the span, fewer neurons and a linear par
 What they leave, r, knows it: <S, x> r has the mean |<S, x>|^2 sign(<M, x>) / 2 outside the wedge, so that the sum of
 <S, x> r x points along M.  That is the gradient by u of the free energy of `mean_field` where M may be anything.
 
-From there the free energy is made least.  At its other end, where M is zero, it is the sum of squares with the linear
-part: half of what it falls by, in units of the noise variance, is the log of the evidence for a pair.
+From there the upper bound of the free energy is made least.  At its other end, where M is zero, it is the sum of
+squares with the linear part: half of what it falls by, in units of the noise variance, bounds the log of the evidence
+for a pair from below.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["revealed"]
 
 ANYTHING = 10.0
 DECISIVE = 12.0
-"""Log of the evidence that is more than chance: without a pair it is seldom beyond 5."""
+"""Log of an evidence that is more than chance: without a pair it is seldom beyond 5."""
 
 
 def revealed(rows: Rows, fit: Polished, most: int, bias: bool, engine: Engine, metric: Metric) -> Polished:
@@ -52,12 +53,13 @@ def revealed(rows: Rows, fit: Polished, most: int, bias: bool, engine: Engine, m
     if size == 0:
         return fit
     rest = replace(student, linear=np.zeros(p), free=np.arange(d, p))
-    evaluate = mean_field(rows, bias, engine, noise)
+    evaluate = mean_field(rows, bias, engine, noise, bound=True)
     slope, gram = evaluate(BlurredPair(rest, step, step / size, np.log([size / ANYTHING, ANYTHING]), metric))
     along = gram.solve(slope.gradient)[rest.parameters + p : rest.parameters + 2 * p]
     start = BlurredPair(rest, step, along / length(along, metric), np.log([size, 1.0]), metric)
     found = quasi_newton(evaluate, start, STEPS, TOLERANCE)
     if not found.converged or found.slope.loss > fit.quadratic.loss - 2 * noise * DECISIVE:
         return fit
+    found = quasi_newton(mean_field(rows, bias, engine, noise), found.point, STEPS, TOLERANCE)
     pair = (rest.neurons, rest.neurons + 1)
-    return replace(at_mean(rows, fit, found.point.sharp(), bias, engine, metric), blurred=(pair,))
+    return replace(at_mean(rows, fit, found.point.nearest(), bias, engine, metric), blurred=(pair,))

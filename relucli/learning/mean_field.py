@@ -5,22 +5,31 @@ Two neurons of opposite signs, relu(<a, x>) - relu(<b, x>) with a = M + S / 2 an
 happens there, M / |M| is a change point, and |M| hardly matters: the sum of squares has many minima of about equal
 depth, most of them with |M| far too large, and the least is no better than the others.  At a change point the mean
 of the posterior has a smaller risk than the maximum of the likelihood (Ibragimov and Has'minskii, Statistical
-Estimation, 1981, chapter VII).  Here it is the mean of the mean field nearest to the posterior: M is normal with mean
-kappa u, |u| = 1, and standard deviation tau = kappa rho of <M, x>, all else is a point, and
+Estimation, 1981, chapter VII).  Here it is the mean of the field nearest to the posterior: M is normal with mean
+kappa u, |u| = 1, and standard deviation tau = kappa rho of z = <M, x>, all else is a point, and
 
-    F = sum_n E_M (y_n - f(x_n))^2 - 2 sigma^2 (p - 1) log sin arctan rho
+    F = sum_n (y_n - E f(x_n))^2 + tau^2 (E df/dz (x_n))^2 - 2 sigma^2 (p - 1) log sin arctan rho
 
 is least (a free energy in units of 2 sigma^2: M makes an angle of about arctan rho with u, and the directions that do
-have the entropy (p - 1) log sin arctan rho, up to a constant; the priors of direction and log |M| are uniform). With
-z = <M, x>, m = kappa <u, x>, h = |<S, x>| / 2, s the sign of <S, x>, alpha = (-h - m) / tau, omega = (h - m) / tau,
-phi and Phi the normal density and distribution, and W = Phi(omega) - Phi(alpha),
+have the entropy (p - 1) log sin arctan rho, up to a constant; the priors of direction and log |M| are uniform).
 
-    R_1 = E (z + h) 1[|z| < h] = (m + h) W - tau (phi(omega) - phi(alpha)),
+The mean field alone has Var f in place of tau^2 (E df/dz)^2, the variance of the part of f that is linear in z, and
+is an upper bound of the free energy.  The rest, of Hermite degrees 2 and more, is nearly independent between rows,
+whose z have correlations of order p^{-1/2}, so that the field of a row's own residual makes up for it: to second order
+in 1 / sigma^2 (T. Plefka, J. Phys. A 15, 1971, 1982) the free energy falls by that variance times (y_n - E f)^2 /
+sigma^2, which is one in the mean.
+
+With m = kappa <u, x>, h = |<S, x>| / 2, s the sign of <S, x>, alpha = (-h - m) / tau, omega = (h - m) / tau, phi and
+Phi the normal density and distribution, and W = Phi(omega) - Phi(alpha),
+
+    R_1 = E (z + h) 1[|z| < h] = (m + h) W - tau (phi(omega) - phi(alpha)),        E d pair / dz = s W,
     R_2 = E (z + h)^2 1[|z| < h] = ((m + h)^2 + tau^2) W - tau ((m + 3 h) phi(omega) - (m + h) phi(alpha)),
-    E pair = s (R_1 + 2 h Phi((m - h) / tau)),        E pair^2 = R_2 + 4 h^2 Phi((m - h) / tau),
+    E pair = s (R_1 + 2 h Phi(-omega)),        E pair^2 = R_2 + 4 h^2 Phi(-omega),
 
-and their derivatives by tau follow from those by m, since d/dtau = tau d^2/dm^2 for the mean of a normal.  Where the
-wedge is resolved, rho is small and the minimum is that of least squares.
+and derivatives by tau follow from those by m, since d/dtau = tau d^2/dm^2 for the mean of a normal.
+Where the wedge is resolved, rho is small and the minimum is that of least squares.
+
+E pair itself is no pair of neurons.  The answer is the pair nearest to it, in E (f - g)^2.
 """
 
 from __future__ import annotations
@@ -31,8 +40,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
+from relucli.learning.descent import fitted
 from relucli.learning.structured import Metric
 from relucli.learning.student import Slope, Student, augmented
 from relucli.storage.views import ShiftedRows
@@ -46,6 +56,7 @@ Array = NDArray[np.float64]
 COLUMNS = 24
 SMALLEST = math.log(1e-5)
 STRIDE = 2.0
+GRID = 400
 
 
 @dataclass(frozen=True)
@@ -113,10 +124,21 @@ class BlurredPair:
             logs=np.maximum(self.logs + np.clip(change[q + 2 * p :], -STRIDE, STRIDE), SMALLEST),
         )
 
-    def sharp(self) -> Student:
-        """The student at the mean of M: the pair comes last."""
-        mean = self.kappa * self.along
-        return self.rest.plus(np.stack([mean + self.step / 2, mean - self.step / 2]), np.array([1.0, -1.0]))
+    def nearest(self) -> Student:
+        """The student with the two neurons nearest to the mean of the pair on normal inputs: they come last.
+
+        They are combinations of S and u, since the mean depends on <S, x> and <u, x> alone.  These are taken where
+        two independent normal variables are at the middles of equal shares of their distributions.
+        """
+        spanning, d = np.stack([self.step, self.along]), len(self.metric.mean)
+        white = np.linalg.qr(self.metric.white(spanning[:, :d].T))[1]
+        shares = ndtri((np.arange(GRID) + 0.5) / GRID)
+        t = np.stack(np.meshgrid(*[shares] * len(white)), axis=-1).reshape(-1, len(white))
+        seen = t @ white + spanning[:, :d] @ self.metric.mean + spanning[:, d:].sum(axis=1)
+        values = _Wedge.at(seen[:, 0], self.kappa * seen[:, 1], self.kappa * self.rho).mean
+        beta = np.array([[0.5, self.kappa], [-0.5, self.kappa]])
+        start = Student(beta, np.array([1.0, -1.0]), np.zeros(2), np.empty(0, dtype=np.intp))
+        return self.rest.plus(fitted(np.asfortranarray(seen), values, start).student.beta @ spanning, start.signs)
 
 
 def length(vector: Array, metric: Metric) -> float:
@@ -133,28 +155,33 @@ def turned(vector: Array, metric: Metric) -> Array:
 
 @dataclass(frozen=True)
 class _Wedge:
-    """E pair and E pair^2, and their derivatives by <S, x>, m and tau, at rows (n,)."""
+    """E pair and its variance, or that of its linear part, and their derivatives by <S, x>, m and tau, at rows (n,)."""
 
     mean: Array
-    square: Array
+    spread: Array
     mean_by: tuple[Array, Array, Array]
-    square_by: tuple[Array, Array, Array]
+    spread_by: tuple[Array, Array, Array]
 
     @classmethod
-    def at(cls, across: Array, m: Array, tau: float) -> _Wedge:
-        """For <S, x>, m and tau."""
+    def at(cls, across: Array, m: Array, tau: float, whole: bool = False) -> _Wedge:
+        """For <S, x>, m and tau; the variance of it all, or of what is linear in z."""
         h, s = np.abs(across) / 2, np.sign(across)
         low, high = (-h - m) / tau, (h - m) / tau
         at_low, at_high = (np.exp(-t * t / 2) / np.sqrt(2 * np.pi) for t in (low, high))
         inside, above = ndtr(high) - ndtr(low), ndtr(-high)
         first = (m + h) * inside - tau * (at_high - at_low)
-        second = ((m + h) ** 2 + tau**2) * inside - tau * ((m + 3 * h) * at_high - (m + h) * at_low)
-        return cls(
-            s * (first + 2 * h * above),
-            second + 4 * h * h * above,
-            ((ndtr(-low) + above) / 2, s * inside, s * (at_low - at_high)),
-            (s * (first + 4 * h * above), 2 * first, 2 * tau * inside - 4 * h * at_high),
-        )
+        mean = s * (first + 2 * h * above)
+        mean_by = (ndtr(-low) + above) / 2, s * inside, s * (at_low - at_high)
+        if whole:
+            second = ((m + h) ** 2 + tau**2) * inside - tau * ((m + 3 * h) * at_high - (m + h) * at_low)
+            spread = second + 4 * h * h * above - mean**2
+            square_by = s * (first + 4 * h * above), 2 * first, 2 * tau * inside - 4 * h * at_high
+            by = [square - 2 * mean * slope for square, slope in zip(square_by, mean_by, strict=True)]
+        else:
+            spread = (tau * inside) ** 2
+            by = [s * (at_low + at_high), 2 * (at_low - at_high), 2 * (inside + low * at_low - high * at_high)]
+            by = [tau * inside * each for each in by]
+        return cls(mean, spread, mean_by, (by[0], by[1], by[2]))
 
 
 @dataclass(frozen=True)
@@ -183,18 +210,22 @@ class FieldGram:
 
 
 class BlurAccumulator(Accumulator):
-    """The loss E_M (y - f)^2, minus half its gradient, and the normal matrix of `FieldGram`, summed over rows.
+    """The loss (y - E f)^2 + tau^2 (E df/dz)^2, minus half its gradient, and the normal matrix of `FieldGram`.
+
+    Summed over rows.
 
     Parameters
     ----------
     pair : BlurredPair
     bias : bool
+    bound : bool
+        Whether the loss is (y - E f)^2 + Var f.
     """
 
     guarded = False  # a trial step may be at fault
 
-    def __init__(self, pair: BlurredPair, bias: bool) -> None:
-        self.pair, self.bias = pair, bias
+    def __init__(self, pair: BlurredPair, bias: bool, bound: bool = False) -> None:
+        self.pair, self.bias, self.bound = pair, bias, bound
         self.sums = {name: np.zeros(shape) for name, shape in self.shapes().items()}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -215,14 +246,14 @@ class BlurAccumulator(Accumulator):
         seen = x @ np.vstack([rest.beta, pair.step, pair.along, rest.linear]).T
         active = (seen[:, :k] > 0) * rest.signs
         kappa, rho = pair.kappa, pair.rho
-        wedge = _Wedge.at(seen[:, k], kappa * seen[:, k + 1], kappa * rho)
+        wedge = _Wedge.at(seen[:, k], kappa * seen[:, k + 1], kappa * rho, self.bound)
         residual = block.y - (seen[:, :k] * active).sum(axis=1) - seen[:, k + 2]
         pull = residual - wedge.mean
         by_step, by_mean, by_blur = (
-            residual * first - second / 2 for first, second in zip(wedge.mean_by, wedge.square_by, strict=True)
+            pull * first - second / 2 for first, second in zip(wedge.mean_by, wedge.spread_by, strict=True)
         )
         s = self.sums
-        s["loss"] += (residual * (residual - 2 * wedge.mean) + wedge.square).sum()
+        s["loss"] += (pull**2 + wedge.spread).sum()
         s["energy"] += block.y @ block.y
         s["count"] += len(x)
         s["gradient"] += np.column_stack([active * pull[:, None], by_step, kappa * by_mean, pull]).T @ x
@@ -249,11 +280,11 @@ class BlurAccumulator(Accumulator):
 
 
 def mean_field(
-    rows: Rows, bias: bool, engine: Engine, noise: float
+    rows: Rows, bias: bool, engine: Engine, noise: float, bound: bool = False
 ) -> Callable[[BlurredPair], tuple[Slope, FieldGram]]:
-    """What gives F and its gradient at a pair, by one pass, for a noise variance."""
+    """What gives F, or its upper bound, and its gradient at a pair, by one pass, for a noise variance."""
     seen = ShiftedRows(rows, np.zeros(rows.dim))
-    return lambda pair: engine.fold(BlurAccumulator(pair, bias), seen, "polish").slope(noise)
+    return lambda pair: engine.fold(BlurAccumulator(pair, bias, bound), seen, "polish").slope(noise)
 
 
 def blur_need(rows: Rows, neurons: int, bias: bool) -> int:

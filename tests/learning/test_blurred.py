@@ -12,7 +12,7 @@ from relucli.learning.mean_field import BlurAccumulator, BlurredPair, _Wedge, le
 from relucli.learning.pipeline import LearnOptions, learn
 from relucli.learning.polish import polish, to_network
 from relucli.learning.structured import Metric
-from relucli.learning.student import Student
+from relucli.learning.student import Student, augmented
 from relucli.network.comparison import population_error
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
@@ -27,17 +27,19 @@ def relu(t):
 
 @pytest.mark.parametrize(("across", "m", "tau"), [(0.6, 0.1, 0.2), (-0.6, 0.1, 0.2), (0.3, -0.9, 0.5), (2.0, 1.5, 0.1)])
 def test_the_wedge_against_quadrature(across, m, tau):
-    wedge = _Wedge.at(np.array([across]), np.array([m]), tau)
+    part, whole = (_Wedge.at(np.array([across]), np.array([m]), tau, bound) for bound in (False, True))
 
-    def moment(power):
+    def moment(power, hermite=0):
         def integrand(z):
-            return (relu(z + across / 2) - relu(z - across / 2)) ** power * norm.pdf(z, m, tau)
+            pair = relu(z + across / 2) - relu(z - across / 2)
+            return pair**power * ((z - m) / tau) ** hermite * norm.pdf(z, m, tau)
 
         points = [p for p in (-abs(across) / 2, abs(across) / 2) if abs(p - m) < 9 * tau]
         return quad(integrand, m - 9 * tau, m + 9 * tau, points=points, epsabs=1e-13, limit=200)[0]
 
-    assert wedge.mean[0] == pytest.approx(moment(1), abs=1e-10)
-    assert wedge.square[0] == pytest.approx(moment(2), abs=1e-10)
+    assert part.mean[0] == whole.mean[0] == pytest.approx(moment(1), abs=1e-10)
+    assert whole.spread[0] == pytest.approx(moment(2) - moment(1) ** 2, abs=1e-10)
+    assert part.spread[0] == pytest.approx(moment(1, hermite=1) ** 2, abs=1e-10)
 
 
 def blurred(kind, rng):
@@ -52,15 +54,16 @@ def blurred(kind, rng):
     return BlurredPair(rest, 0.5 * rng.standard_normal(p), u / length(u, metric), logs, metric), metric, bias
 
 
+@pytest.mark.parametrize("bound", [False, True])
 @pytest.mark.parametrize("kind", ["tied", "correlated", "bias"])
-def test_the_gradient_against_finite_differences(kind):
+def test_the_gradient_against_finite_differences(kind, bound):
     rng = np.random.default_rng(1)
     pair, metric, bias = blurred(kind, rng)
     x = rng.standard_normal((300, 5)) @ np.atleast_2d(np.diag(metric.root) if metric.root.ndim == 1 else metric.root.T)
     rows, noise = MemoryRows(x, rng.standard_normal(300)), 0.7
 
     def slope(at):
-        return Engine(1).fold(BlurAccumulator(at, bias), rows).slope(noise)[0]
+        return Engine(1).fold(BlurAccumulator(at, bias, bound), rows).slope(noise)[0]
 
     here = slope(pair)
     assert len(here.gradient) == pair.parameters
@@ -69,17 +72,51 @@ def test_the_gradient_against_finite_differences(kind):
         assert -rise / 4 == pytest.approx(here.gradient @ change, rel=1e-3, abs=1e-8)
 
 
-def test_the_loss_is_the_mean_over_draws_of_the_direction():
+def test_the_loss_against_draws_of_the_direction():
     rng = np.random.default_rng(2)
     pair, _, _ = blurred("tied", rng)
     x, y = rng.standard_normal((4, 5)), rng.standard_normal(4)
-    folded = Engine(1).fold(BlurAccumulator(pair, False), MemoryRows(x, y)).sums["loss"]
+    part, whole = (
+        Engine(1).fold(BlurAccumulator(pair, False, bound), MemoryRows(x, y)).sums["loss"] for bound in (False, True)
+    )
     draws = 200_000
-    z = pair.kappa * (x @ pair.along + pair.rho * rng.standard_normal((draws, 4)))
+    g = rng.standard_normal((draws, 4))
+    z = pair.kappa * (x @ pair.along + pair.rho * g)
     half = x @ pair.step / 2
     values = relu(x @ pair.rest.beta.T) @ pair.rest.signs + relu(z + half) - relu(z - half)
     losses = ((y - values) ** 2).sum(axis=1)
-    assert folded == pytest.approx(losses.mean(), abs=5 * losses.std() / draws**0.5)
+    assert whole == pytest.approx(losses.mean(), abs=5 * losses.std() / draws**0.5)
+    # What is not linear in g is left out.
+    rest = values - values.mean(axis=0) - g * (values * g).mean(axis=0)
+    assert whole - part == pytest.approx((rest**2).sum(axis=1).mean(), abs=5 * losses.std() / draws**0.5)
+
+
+@pytest.mark.parametrize("kind", ["tied", "correlated", "bias"])
+def test_no_pair_near_the_nearest_is_nearer_to_the_mean(kind):
+    rng = np.random.default_rng(6)
+    pair, metric, bias = blurred(kind, rng)
+    metric = replace(metric, mean=0.3 * rng.standard_normal(5))
+    pair = replace(pair, metric=metric, logs=np.log([0.8, 0.5]))
+    nearest = pair.nearest()
+    np.testing.assert_array_equal(nearest.beta[:2], pair.rest.beta)
+    root = np.diag(metric.root) if metric.root.ndim == 1 else metric.root
+    x = augmented(metric.mean + rng.standard_normal((400_000, 5)) @ root.T, bias)
+    mean = _Wedge.at(x @ pair.step, pair.kappa * (x @ pair.along), pair.kappa * pair.rho).mean
+    alone = nearest.without([0, 1])
+    residual = mean - relu(x @ alone.beta.T) @ alone.signs
+    # The gradient of E (f - g)^2 vanishes along S and u.
+    for beta in alone.beta:
+        slope = (residual * (x @ beta > 0))[:, None] * np.column_stack([x @ pair.step, x @ pair.along])
+        assert (np.abs(slope.mean(axis=0)) < 5 * slope.std(axis=0) / 400_000**0.5 + 1e-4).all()
+    start = np.stack([pair.kappa * pair.along + t * pair.step for t in (0.5, -0.5)])
+    assert (residual**2).mean() < ((mean - relu(x @ start.T) @ [1, -1]) ** 2).mean()
+
+
+def test_the_nearest_pair_is_the_pair_itself_where_nothing_is_blurred():
+    pair, _, _ = blurred("tied", np.random.default_rng(7))
+    sharp = replace(pair, logs=np.log([0.8, 1e-4]))
+    beta = [sharp.kappa * pair.along + pair.step / 2, sharp.kappa * pair.along - pair.step / 2]
+    np.testing.assert_allclose(sharp.nearest().beta[2:], beta, atol=1e-6)
 
 
 def test_the_free_energy_has_an_end_where_nothing_is_known_of_the_direction():
