@@ -25,7 +25,7 @@ UNSURE = 4.0
 TOLERATED = 4.0
 WIDE = 0.12
 STEPS = 60
-TOLERANCE = 1e-3
+TOLERANCE = 1e-4
 
 
 def unresolved(fit: Polished, metric: Metric) -> list[tuple[int, int]]:
