@@ -1,6 +1,7 @@
 """Units in which the numbers of a dataset are near one, so that neither their powers nor tolerances depend on the file.
 
-Units are powers of two, which round nothing: data in other units, by powers of two, give the same network to the bit.
+Units are powers of two, which round nothing: data in other units, by powers of two, give the same network to the bit,
+unless some columns are then so nearly alike that they share a unit (`ALIKE`) that they had not shared.
 """
 
 from __future__ import annotations
