@@ -111,7 +111,7 @@ def _refined_basis(fit: Polished, split: Split, options: LearnOptions, metric: M
         left = estimate_subspace(moments, "sliced", options.whiten, min(d, MOST_LEFT), options.seed, sketch)
         unexplained = left.significant > 0 and dependence(moments, left.whitened, sketch)[0] > BEYOND_DOUBT
         spanning.append(left.basis[:, : left.significant])
-    return _basis(np.column_stack(spanning), metric), bool(unexplained)
+    return metric.spanning(np.column_stack(spanning)), bool(unexplained)
 
 
 def _out_of_reach(student: Student, split: Split, basis: Array, options: LearnOptions) -> bool:
@@ -131,18 +131,13 @@ def _within_reach(path: Path, split: Split, basis: Array, options: LearnOptions)
     return {least: path[least]} if _out_of_reach(student, split, basis, options) else path
 
 
-def _basis(vectors: Array, metric: Metric) -> Array:
-    """Directions (d, r), white in the metric, that span some vectors (d, m)."""
-    return metric.raw(np.linalg.qr(metric.white(vectors))[0])
-
-
 def _fewest(selection: Selection, split: Split, metric: Metric) -> Selection:
     """An exact selection without neurons that it does not need to be exact.
 
     Neurons in excess fit the few rows between a neuron and its copy exactly, and no others.
     """
     student = selection.fit.student
-    seen = split.seen(_basis(np.vstack([student.beta, student.linear])[:, : split.rows.dim].T, metric))
+    seen = split.seen(metric.spanning(np.vstack([student.beta, student.linear])[:, : split.rows.dim].T))
     fit: Fit | None = _on_span(student, seen, split.bias)
     fewest = student.neurons
     while fit is not None and fit.quadratic.exact and fit.student.neurons:

@@ -80,6 +80,10 @@ class Metric:
             return np.asarray(directions / self.root[:, None])
         return np.asarray(solve_triangular(self.root, directions, lower=True, trans="T"))
 
+    def spanning(self, directions: Array) -> Array:
+        """Directions (d, r) that span those given (d, m), and give inputs of unit covariance."""
+        return self.raw(np.linalg.qr(self.white(directions))[0])
+
     def whitened(self, sums: Array) -> Array:
         """root^-1 times sums of centred inputs (d, r): the same sums of whitened inputs."""
         if self.root.ndim == 1:

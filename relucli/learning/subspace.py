@@ -275,7 +275,7 @@ def given_subspace(directions: Array, metric: Metric, units: NDArray[np.int64]) 
         raise UsageError(f"a span for {d} inputs must be an array of shape ({d}, r), not {directions.shape}")
     if not np.isfinite(directions).all() or np.linalg.matrix_rank(directions) < directions.shape[1]:
         raise UsageError("the directions of a span must be finite and independent of each other")
-    basis = metric.raw(np.linalg.qr(metric.white(np.ldexp(directions, units[:, None])))[0])
+    basis = metric.spanning(np.ldexp(directions, units[:, None]))
     return Subspace(basis, basis, np.empty(0), 0.0, basis.shape[1], "given", bool(metric.mean.any()))
 
 
