@@ -27,6 +27,7 @@ from relucli.streaming.fold import Engine, Rows
 __all__ = ["revealed"]
 
 ANYTHING = 10.0
+ROUGHLY = 1e-3
 DECISIVE = 12.0
 """Log of an evidence that is more than chance: without a pair it is seldom beyond 5."""
 
@@ -57,7 +58,7 @@ def revealed(rows: Rows, fit: Polished, most: int, bias: bool, engine: Engine, m
     slope, gram = evaluate(BlurredPair(rest, step, step / size, np.log([size / ANYTHING, ANYTHING]), metric))
     along = gram.solve(slope.gradient)[rest.parameters + p : rest.parameters + 2 * p]
     start = BlurredPair(rest, step, along / length(along, metric), np.log([size, 1.0]), metric)
-    found = quasi_newton(evaluate, start, STEPS, TOLERANCE)
+    found = quasi_newton(evaluate, start, STEPS, ROUGHLY)
     if not found.converged or found.slope.loss > fit.quadratic.loss - 2 * noise * DECISIVE:
         return fit
     found = quasi_newton(mean_field(rows, bias, engine, noise), found.point, STEPS, TOLERANCE)
