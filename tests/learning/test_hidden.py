@@ -89,6 +89,18 @@ def test_a_linear_part_of_its_own_stays(size):
         assert revealed(rows, fit, 3, False, Engine(), Metric.standard(DIM)) is fit
 
 
+def test_a_linear_part_of_nothing_but_noise_is_no_pair():
+    for seed in range(3):  # the free energy itself, in place of its upper bound, sees a pair in each
+        rng = np.random.default_rng(seed)
+        w = rng.standard_normal(100)
+        teacher = ReluNetwork((w / np.linalg.norm(w))[None], np.ones(1))
+        x = rng.standard_normal((5000, 100))
+        rows = MemoryRows(x, teacher(x) + NOISE * rng.standard_normal(5000))
+        start = Student(teacher.weights, np.ones(1), np.zeros(100), np.arange(100))
+        fit = polish(rows, start, False, Engine(), Metric.standard(100))
+        assert revealed(rows, fit, 3, False, Engine(), Metric.standard(100)) is fit
+
+
 def test_no_more_neurons_than_were_asked_for():
     teacher, rows = paired(1, False)
     fit = linear_fit(rows, teacher, False)
