@@ -5,7 +5,10 @@ Where the direction of M is not seen on the span, fewer neurons and a linear par
 What they leave, r, knows it: <S, x> r has the mean |<S, x>|^2 sign(<M, x>) / 2 outside the wedge, so that the sum of
 <S, x> r x points along M.  That is the gradient by u of the free energy of `mean_field` where M may be anything.
 
-From there the upper bound of the free energy is made least.  At its other end, where M is zero, it is the sum of
+With g that gradient and G its curvature, g^T G^{-1} g / sigma^2 is the score statistic of M = 0: chi-squared with p
+degrees of freedom without a pair.  Where it is too near p for a decisive evidence, there is none to be found.
+
+Else, from there the upper bound of the free energy is made least.  At its other end, where M is zero, it is the sum of
 squares with the linear part: half of what it falls by, in units of the noise variance, bounds the log of the evidence
 for a pair from below.
 """
@@ -26,7 +29,7 @@ from relucli.streaming.fold import Engine, Rows
 
 __all__ = ["revealed"]
 
-ANYTHING = 10.0
+ANYTHING = 100.0
 ROUGHLY = 1e-3
 DECISIVE = 12.0
 """Log of an evidence that is more than chance: without a pair it is seldom beyond 5."""
@@ -56,7 +59,10 @@ def revealed(rows: Rows, fit: Polished, most: int, bias: bool, engine: Engine, m
     rest = replace(student, linear=np.zeros(p), free=np.arange(d, p))
     evaluate = mean_field(rows, bias, engine, noise, bound=True)
     slope, gram = evaluate(BlurredPair(rest, step, step / size, np.log([size / ANYTHING, ANYTHING]), metric))
-    along = gram.solve(slope.gradient)[rest.parameters + p : rest.parameters + 2 * p]
+    around = slice(rest.parameters + p, rest.parameters + 2 * p)
+    along = gram.solve(slope.gradient)[around]
+    if along @ slope.gradient[around] / noise < p + 2 * DECISIVE:
+        return fit
     start = BlurredPair(rest, step, along / length(along, metric), np.log([size, 1.0]), metric)
     found = quasi_newton(evaluate, start, STEPS, ROUGHLY)
     if not found.converged or found.slope.loss > fit.quadratic.loss - 2 * noise * DECISIVE:

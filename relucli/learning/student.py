@@ -25,6 +25,11 @@ __all__ = ["NormalAccumulator", "Quadratic", "Slope", "Student", "augmented", "n
 Array = NDArray[np.float64]
 
 TILE_FLOATS = 2**16
+GROUP_FLOATS = 2**18
+GROUPED = 4096
+"""Features, q for each row, to each activation pattern from which on it pays to sum the rows of a pattern first."""
+SAMPLED = 512
+PATTERN_NEURONS = 64
 SPARE_ROWS = 5
 ROUNDING = 1e-28
 """Share of the labels' energy below which a sum of squared residuals is rounding error."""
@@ -151,58 +156,89 @@ class Quadratic(Slope):
     fresh: bool = True
 
 
-def _forward(x: Array, y: Array, student: Student) -> tuple[Array, Array]:
-    """Residuals (n,) and signed activation patterns (m, n) of a few rows, ``x`` (p, n) transposed."""
-    z = student.beta @ x
+def _seen(x: Array, y: Array, student: Student) -> tuple[Array, Array]:
+    """Residuals (n,) and signed activation patterns (m, n)."""
+    z = student.beta @ x.T
     active = z > 0
-    return y - student.signs @ (z * active) - student.linear @ x, active * student.signs[:, None]
+    z *= active
+    return y - student.signs @ z - x @ student.linear, active * student.signs[:, None]
 
 
-def _features(x: Array, signed: Array, student: Student) -> Array:
-    """F^T, (q, n): the derivatives of the student by its parameters."""
-    m, (p, n) = student.neurons, x.shape
-    features = np.empty((student.parameters, n))
-    np.multiply(signed[:, None, :], x, out=features[: m * p].reshape(m, p, n))
-    features[m * p :] = x[student.free]
-    return features
+def _tiles(x: Array, signed: Array, student: Student) -> Iterator[tuple[slice, Array]]:
+    """F^T (q, n), the derivatives of the student by its parameters, of a few rows at a time: they stay in cache."""
+    step = max(256, TILE_FLOATS // student.parameters)
+    for i in range(0, len(x), step):
+        rows = slice(i, i + step)
+        inputs, active = np.ascontiguousarray(x[rows].T), signed[:, rows]
+        (m, n), p = active.shape, len(inputs)
+        features = np.empty((student.parameters, n))
+        np.multiply(active[:, None, :], inputs, out=features[: m * p].reshape(m, p, n))
+        features[m * p :] = inputs[student.free]
+        yield rows, features
 
 
-def _tile(x: Array, y: Array, student: Student, loss: Loss, normal: Array) -> tuple[float, Array]:
-    """Loss and gradient over a few rows, ``x`` (p, n) transposed so that rows run fastest; adds F^T F to ``normal``."""
-    residual, signed = _forward(x, y, student)
-    pull = loss.pull(residual)
-    features = _features(x, signed, student)
-    gradient = features @ pull
-    if loss.robust:
-        features *= np.sqrt(loss.weights(residual))
-    normal += features @ features.T
-    return loss.total(residual), gradient
+def _patterns(signed: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows sorted by activation pattern, and where each pattern begins."""
+    words = np.packbits(signed != 0, axis=0)
+    size = next(size for size in (1, 2, 4, 8) if size >= len(words))
+    padded = np.zeros((signed.shape[1], size), np.uint8)
+    padded[:, : len(words)] = words.T
+    codes = padded.view(f"u{size}")[:, 0]
+    order = np.argsort(codes, kind="stable")
+    return order, np.flatnonzero(np.diff(codes[order], prepend=~codes[order[:1]]))
 
 
-def _slope(x: Array, y: Array, student: Student, loss: Loss) -> tuple[float, Array]:
-    """Loss and gradient alone, ``x`` (n, p) as it is stored."""
-    z = x @ student.beta.T
-    signed = (z > 0) * student.signs
-    residual = y - (z * signed).sum(axis=1) - x @ student.linear
-    pull = loss.pull(residual)
-    gradient = np.append((signed * pull[:, None]).T @ x, (pull @ x)[student.free])
-    return loss.total(residual), gradient
+def _gram_by_pattern(x: Array, signed: Array, student: Student, weights: Array | None) -> Array | None:
+    """sum_n g_n F_n F_n^T, or None where there are too many patterns for that to pay.
+
+    F_n is the Kronecker product of a_n, the signed pattern and a one for the linear part, with x_n, so that the sum
+    over the rows of pattern a is the product of a a^T with their sum of x x^T: p^2 flops for a row in place of q^2.
+    """
+    most = len(x) * student.parameters // GROUPED
+    if not most or not 0 < student.neurons <= PATTERN_NEURONS or len(_patterns(signed[:, :SAMPLED])[1]) > most:
+        return None
+    order, starts = _patterns(signed)
+    if len(starts) > most:
+        return None
+    rows = x[order]
+    if weights is not None:
+        rows *= np.sqrt(weights[order])[:, None]
+    groups = np.split(rows, starts[1:])
+    linear = np.ones((len(starts), int(len(student.free) > 0)))
+    active = np.column_stack([signed[:, order[starts]].T, linear])
+    p, q = x.shape[1], active.shape[1]
+    first, second = np.triu_indices(q)
+    products, sums = active[:, first] * active[:, second], np.zeros((len(first), p * p))
+    step = max(1, GROUP_FLOATS // p**2)
+    for at in range(0, len(groups), step):
+        grams = np.stack([group.T @ group for group in groups[at : at + step]])
+        sums += products[at : at + step].T @ grams.reshape(len(grams), -1)
+    parts = [(slice(j * p, (j + 1) * p), np.arange(p)) for j in range(student.neurons)]
+    parts.append((slice(student.neurons * p, student.parameters), student.free))
+    normal = np.empty((student.parameters, student.parameters))
+    for i, j, block in zip(first, second, sums.reshape(-1, p, p), strict=True):
+        (down, of_first), (across, of_second) = parts[i], parts[j]
+        normal[down, across] = block[np.ix_(of_first, of_second)]
+        normal[across, down] = normal[down, across].T
+    return normal
 
 
-def _tiles(x: Array, y: Array, parameters: int) -> Iterator[tuple[Array, Array]]:
-    """A few rows at a time, the inputs transposed, so that their features stay in cache."""
-    step = max(256, TILE_FLOATS // parameters)
-    for i in range(0, len(y), step):
-        yield np.ascontiguousarray(x[i : i + step].T), y[i : i + step]
+def _gram_by_tile(x: Array, signed: Array, student: Student, weights: Array | None) -> Array:
+    """sum_n g_n F_n F_n^T, whatever the patterns."""
+    normal = np.zeros((student.parameters, student.parameters))
+    for rows, features in _tiles(x, signed, student):
+        if weights is not None:
+            features *= np.sqrt(weights[rows])
+        normal += features @ features.T
+    return normal
 
 
 def weighted_gram(x: Array, y: Array, student: Student, weigh: Callable[[Array, Array], Array]) -> Array:
     """sum_n g_n F_n F_n^T, (q, q), over rows in memory, with weights g = weigh(r, F^T) that are not negative."""
     gram = np.zeros((student.parameters, student.parameters))
-    for rows, labels in _tiles(x, y, student.parameters):
-        residual, signed = _forward(rows, labels, student)
-        features = _features(rows, signed, student)
-        scaled = features * np.sqrt(weigh(residual, features))
+    residual, signed = _seen(x, y, student)
+    for rows, features in _tiles(x, signed, student):
+        scaled = features * np.sqrt(weigh(residual[rows], features))
         gram += scaled @ scaled.T
     return gram
 
@@ -210,7 +246,7 @@ def weighted_gram(x: Array, y: Array, student: Student, weigh: Callable[[Array, 
 def normal_equations(
     x: Array, y: Array, student: Student, stale: Array | None = None, loss: Loss = SQUARED
 ) -> Quadratic:
-    """The normal equations over rows in memory, tile by tile so that the features stay in cache.
+    """The normal equations over rows in memory.
 
     Parameters
     ----------
@@ -221,19 +257,19 @@ def normal_equations(
     student : Student
         Where to expand.
     stale : ndarray, shape (q, q), optional
-        A normal matrix to keep: loss and gradient alone cost a q-th of it.
+        A normal matrix to keep: loss and gradient alone cost far less.
     loss : Loss
         Of a residual.
     """
-    q, energy = student.parameters, float(y @ y)
+    residual, signed = _seen(x, y, student)
+    pull = loss.pull(residual)
+    gradient = np.append(((signed * pull) @ x).ravel(), (pull @ x)[student.free])
+    slope = loss.total(residual), gradient, float(y @ y), len(y)
     if stale is not None:
-        return Quadratic(*_slope(x, y, student, loss), energy, len(y), stale, False)
-    value, gradient, normal = 0.0, np.zeros(q), np.zeros((q, q))
-    for rows, labels in _tiles(x, y, q):
-        terms = _tile(rows, labels, student, loss, normal)
-        value += terms[0]
-        gradient += terms[1]
-    return Quadratic(value, gradient, energy, len(y), normal, True)
+        return Quadratic(*slope, stale, False)
+    weights = loss.weights(residual) if loss.robust else None
+    normal = _gram_by_pattern(x, signed, student, weights)
+    return Quadratic(*slope, _gram_by_tile(x, signed, student, weights) if normal is None else normal)
 
 
 class NormalAccumulator(Accumulator):
@@ -267,11 +303,12 @@ class NormalAccumulator(Accumulator):
         return shapes if self.stale is not None else shapes | {"normal": (q, q)}
 
     def scratch(self, rows: int) -> int:
-        """Bytes of the features of a tile and their product, or of the hidden values of a block."""
-        q, p = self.student.parameters, self.student.beta.shape[1]
-        matrices = 2 * q * q if self.stale is None else 0
-        hidden = 4 * rows * self.student.neurons if self.stale is not None else 0
-        return int(8 * (2 * TILE_FLOATS + 256 * q + matrices + hidden + rows * (p + 4)))
+        """Bytes of what is seen of a block, and of its rows in order of their patterns or the features of a tile."""
+        q, (m, p) = self.student.parameters, self.student.beta.shape
+        seen = rows * (p + 4 * m + 8)
+        if self.stale is not None:
+            return int(8 * seen)
+        return int(8 * (seen + rows * p + 2 * (TILE_FLOATS + GROUP_FLOATS + p * p) + 256 * q + 2 * q * q))
 
     def update(self, block: Block) -> None:
         """Add a block."""

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relucli.learning.loss import SQUARED, Loss
 from relucli.learning.student import (
     TILE_FLOATS,
     NormalAccumulator,
@@ -62,6 +65,30 @@ def test_normal_equations_are_those_of_the_features(m, p, free, bias, n):
         assert q.loss == pytest.approx(residual @ residual, rel=1e-12)
         assert q.energy == pytest.approx(y @ y, rel=1e-12)
         assert q.samples == n
+
+
+@pytest.mark.parametrize("loss", [SQUARED, Loss(delta=0.5, reject=2.0)])
+@pytest.mark.parametrize(("m", "free"), [(1, range(5)), (3, ()), (3, (4,)), (9, range(5)), (17, ()), (33, range(5))])
+def test_rows_summed_pattern_by_pattern_give_the_same_normal_matrix(m, free, loss, monkeypatch):
+    rng = np.random.default_rng(m)
+    s, (x, y) = student(rng, m, 5, free), data(rng, 3000, 5)
+    s = replace(s, beta=s.beta[:, :2] @ rng.standard_normal((2, 5)))  # in a plane: as many patterns as 2 m
+    by_pattern = normal_equations(x, y, s, loss=loss)
+    with monkeypatch.context() as patch:
+        patch.setattr("relucli.learning.student._gram_by_pattern", lambda *more: None)
+        by_tile = normal_equations(x, y, s, loss=loss)
+    assert not np.array_equal(by_pattern.normal, by_tile.normal)  # otherwise it was not the other way
+    np.testing.assert_allclose(by_pattern.normal, by_tile.normal, rtol=1e-12, atol=1e-9)
+    np.testing.assert_array_equal(by_pattern.normal, by_pattern.normal.T)
+    assert by_pattern.loss == by_tile.loss
+
+
+def test_where_every_row_has_a_pattern_of_its_own_there_are_tiles(monkeypatch):
+    rng = np.random.default_rng(0)
+    s, (x, y) = student(rng, 40, 20, ()), data(rng, 1000, 20)
+    found = normal_equations(x, y, s).normal
+    monkeypatch.setattr("relucli.learning.student._gram_by_pattern", lambda *more: None)
+    np.testing.assert_array_equal(found, normal_equations(x, y, s).normal)
 
 
 def test_tiles_are_full_and_one_more_row_begins_another():
