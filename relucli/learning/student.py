@@ -25,10 +25,10 @@ __all__ = ["NormalAccumulator", "Quadratic", "Slope", "Student", "augmented", "n
 Array = NDArray[np.float64]
 
 TILE_FLOATS = 2**16
-GROUP_FLOATS = 2**18
 GROUPED = 4096
 """Features, q for each row, to each activation pattern from which on it pays to sum the rows of a pattern first."""
 SAMPLED = 512
+GROUPS = 16
 PATTERN_NEURONS = 64
 SPARE_ROWS = 5
 ROUNDING = 1e-28
@@ -209,7 +209,7 @@ def _gram_by_pattern(x: Array, signed: Array, student: Student, weights: Array |
     p, q = x.shape[1], active.shape[1]
     first, second = np.triu_indices(q)
     products, sums = active[:, first] * active[:, second], np.zeros((len(first), p * p))
-    step = max(1, GROUP_FLOATS // p**2)
+    step = max(GROUPS, q * q)  # as many as fill a normal matrix
     for at in range(0, len(groups), step):
         grams = np.stack([group.T @ group for group in groups[at : at + step]])
         sums += products[at : at + step].T @ grams.reshape(len(grams), -1)
@@ -308,7 +308,7 @@ class NormalAccumulator(Accumulator):
         seen = rows * (p + 4 * m + 8)
         if self.stale is not None:
             return int(8 * seen)
-        return int(8 * (seen + rows * p + 2 * (TILE_FLOATS + GROUP_FLOATS + p * p) + 256 * q + 2 * q * q))
+        return int(8 * (seen + rows * p + 2 * TILE_FLOATS + 256 * q + GROUPS * p * p + 3 * (q + p) ** 2))
 
     def update(self, block: Block) -> None:
         """Add a block."""

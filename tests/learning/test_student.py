@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -89,6 +90,22 @@ def test_where_every_row_has_a_pattern_of_its_own_there_are_tiles(monkeypatch):
     found = normal_equations(x, y, s).normal
     monkeypatch.setattr("relucli.learning.student._gram_by_pattern", lambda *more: None)
     np.testing.assert_array_equal(found, normal_equations(x, y, s).normal)
+
+
+@pytest.mark.parametrize(
+    ("m", "p", "rank", "n"), [(8, 60, 2, 10_000), (8, 60, 8, 10_000), (30, 20, 20, 4000), (2, 200, 2, 600)]
+)
+def test_scratch_covers_what_the_normal_matrix_takes(m, p, rank, n):
+    rng = np.random.default_rng(m)
+    s, (x, y) = student(rng, m, p, range(p)), data(rng, n, p)
+    s = replace(s, beta=s.beta[:, :rank] @ rng.standard_normal((rank, p)))
+    accumulator = NormalAccumulator(s, False)
+    tracemalloc.start()
+    try:
+        accumulator.update(Block(x, y, 0))
+        assert tracemalloc.get_traced_memory()[1] < accumulator.scratch(n)
+    finally:
+        tracemalloc.stop()
 
 
 def test_tiles_are_full_and_one_more_row_begins_another():
