@@ -8,10 +8,10 @@ from itertools import permutations
 
 import numpy as np
 
+from relucli.learning.blurred_pair import BlurredPair
 from relucli.learning.loss import SQUARED
-from relucli.learning.mean_field import BlurredPair, mean_field
+from relucli.learning.mean_field import field
 from relucli.learning.polish import Polished, slope_at
-from relucli.learning.quasi_newton import quasi_newton
 from relucli.learning.structured import Metric
 from relucli.learning.student import Student
 from relucli.storage.views import ShiftedRows
@@ -77,19 +77,19 @@ def sharpened(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Met
         The same fit where no pair is blurred.
     """
     noise = fit.quadratic.noise_variance
-    evaluate = mean_field(rows, bias, engine, noise)
     for i, j in unresolved(fit, metric):
         if (min(i, j), max(i, j)) in fit.blurred:
             continue
         student = fit.student
         if student.beta[i] @ student.beta[j] < 0:  # the linear part is free, so that a neuron may be turned
             student = student.flipped(np.arange(student.neurons) == j)
-        found = quasi_newton(evaluate, BlurredPair.of(student, i, j, WIDE, metric), STEPS, TOLERANCE)
-        beta, nearest = student.beta.copy(), found.point.nearest()
+        start = BlurredPair.of(student, i, j, WIDE, metric)
+        found = field(rows, start, bias, engine, noise, volume=False, steps=STEPS, tolerance=TOLERANCE)
+        beta, nearest = student.beta.copy(), found.pair.nearest()
         beta[[*np.setdiff1d(np.arange(student.neurons), [i, j]), i, j]] = nearest.beta
         mean = at_mean(rows, fit, replace(student, beta=beta, linear=nearest.linear), bias, engine, metric)
         # A mean of what the data allow is among it, or nearly so.
         if found.converged and mean.quadratic.loss - fit.quadratic.loss <= TOLERATED * noise * beta.shape[1]:
-            unsure = ((min(i, j), max(i, j)),) if found.point.angle < UNSURE * found.point.rho else ()
+            unsure = ((min(i, j), max(i, j)),) if found.pair.angle < UNSURE * found.pair.rho else ()
             fit = replace(mean, blurred=(*fit.blurred, *unsure))
     return fit

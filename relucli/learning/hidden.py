@@ -6,11 +6,12 @@ What they leave, r, knows it: <S, x> r has the mean |<S, x>|^2 sign(<M, x>) / 2 
 <S, x> r x points along M.  That is the gradient by u of the free energy of `mean_field` where M may be anything.
 
 With g that gradient and G its curvature, g^T G^{-1} g / sigma^2 is the score statistic of M = 0: chi-squared with p
-degrees of freedom without a pair.  Where it is too near p for a decisive evidence, there is none to be found.
+degrees of freedom without a pair, as is the linear part's own over its variance where there is none.  Where either is
+too near p for a decisive evidence, none is looked for.
 
-Else, from there the upper bound of the free energy is made least.  At its other end, where M is zero, it is the sum of
-squares with the linear part: half of what it falls by, in units of the noise variance, bounds the log of the evidence
-for a pair from below.
+Else, from there the free energy is made least, the volume of all else counted.  At its other end, where M is zero, it
+is that of the linear part: half of what it falls by, in units of the noise variance, is about the log of the evidence
+for a pair.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from dataclasses import replace
 import numpy as np
 
 from relucli.learning.blurred import STEPS, TOLERANCE, at_mean
+from relucli.learning.blurred_pair import BlurredPair, length
 from relucli.learning.identify import orientations
-from relucli.learning.mean_field import BlurredPair, length, mean_field
+from relucli.learning.mean_field import field, mean_field
 from relucli.learning.polish import Polished
-from relucli.learning.quasi_newton import quasi_newton
 from relucli.learning.structured import Metric
 from relucli.streaming.fold import Engine, Rows
 
@@ -31,8 +32,8 @@ __all__ = ["revealed"]
 
 ANYTHING = 100.0
 ROUGHLY = 1e-3
-DECISIVE = 12.0
-"""Log of an evidence that is more than chance: without a pair it is seldom beyond 5."""
+DECISIVE = 8.0
+"""Log of an evidence that is more than chance: where the linear part is, without a pair it is seldom beyond 2."""
 
 
 def revealed(rows: Rows, fit: Polished, most: int, bias: bool, engine: Engine, metric: Metric) -> Polished:
@@ -54,19 +55,21 @@ def revealed(rows: Rows, fit: Polished, most: int, bias: bool, engine: Engine, m
     student = student.flipped(orientations(student.beta, student.signs, student.linear)[0])
     step, noise = 2 * student.linear, fit.quadratic.noise_variance
     size = length(step, metric)
-    if size == 0:
+    chance = p + 2 * DECISIVE
+    if size**2 / 4 < chance * noise * fit.normal.inverse[1][-1, -1]:
         return fit
     rest = replace(student, linear=np.zeros(p), free=np.arange(d, p))
-    evaluate = mean_field(rows, bias, engine, noise, bound=True)
+    evaluate = mean_field(rows, bias, engine, noise, np.zeros((rest.neurons + 1, rest.neurons + 1)))
     slope, gram = evaluate(BlurredPair(rest, step, step / size, np.log([size / ANYTHING, ANYTHING]), metric))
     around = slice(rest.parameters + p, rest.parameters + 2 * p)
     along = gram.solve(slope.gradient)[around]
-    if along @ slope.gradient[around] / noise < p + 2 * DECISIVE:
+    if along @ slope.gradient[around] < chance * noise:
         return fit
+    without = fit.quadratic.loss + noise * p * gram.volume
     start = BlurredPair(rest, step, along / length(along, metric), np.log([size, 1.0]), metric)
-    found = quasi_newton(evaluate, start, STEPS, ROUGHLY)
-    if not found.converged or found.slope.loss > fit.quadratic.loss - 2 * noise * DECISIVE:
+    found = field(rows, start, bias, engine, noise, volume=True, steps=STEPS, tolerance=ROUGHLY)
+    if not found.converged or found.energy > without - 2 * noise * DECISIVE:
         return fit
-    found = quasi_newton(mean_field(rows, bias, engine, noise), found.point, STEPS, TOLERANCE)
+    found = field(rows, found.pair, bias, engine, noise, volume=False, steps=STEPS, tolerance=TOLERANCE)
     pair = (rest.neurons, rest.neurons + 1)
-    return replace(at_mean(rows, fit, found.point.nearest(), bias, engine, metric), blurred=(pair,))
+    return replace(at_mean(rows, fit, found.pair.nearest(), bias, engine, metric), blurred=(pair,))

@@ -8,7 +8,8 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from relucli.learning.blurred import sharpened
-from relucli.learning.mean_field import BlurAccumulator, BlurredPair, _Wedge, length
+from relucli.learning.blurred_pair import BlurredPair, Wedge, length
+from relucli.learning.mean_field import BlurAccumulator, field
 from relucli.learning.pipeline import LearnOptions, learn
 from relucli.learning.polish import polish, to_network
 from relucli.learning.structured import Metric
@@ -19,6 +20,7 @@ from relucli.streaming.fold import Engine
 from relucli.synthesis import plant
 
 FIXED = np.empty(0, dtype=np.intp)
+NOTHING = np.zeros((3, 3))
 
 
 def relu(t):
@@ -27,19 +29,18 @@ def relu(t):
 
 @pytest.mark.parametrize(("across", "m", "tau"), [(0.6, 0.1, 0.2), (-0.6, 0.1, 0.2), (0.3, -0.9, 0.5), (2.0, 1.5, 0.1)])
 def test_the_wedge_against_quadrature(across, m, tau):
-    part, whole = (_Wedge.at(np.array([across]), np.array([m]), tau, bound) for bound in (False, True))
+    wedge = Wedge.at(np.array([across]), np.array([m]), tau)
 
-    def moment(power, hermite=0):
+    def moment(hermite):
         def integrand(z):
             pair = relu(z + across / 2) - relu(z - across / 2)
-            return pair**power * ((z - m) / tau) ** hermite * norm.pdf(z, m, tau)
+            return pair * ((z - m) / tau) ** hermite * norm.pdf(z, m, tau)
 
         points = [p for p in (-abs(across) / 2, abs(across) / 2) if abs(p - m) < 9 * tau]
         return quad(integrand, m - 9 * tau, m + 9 * tau, points=points, epsabs=1e-13, limit=200)[0]
 
-    assert part.mean[0] == whole.mean[0] == pytest.approx(moment(1), abs=1e-10)
-    assert whole.spread[0] == pytest.approx(moment(2) - moment(1) ** 2, abs=1e-10)
-    assert part.spread[0] == pytest.approx(moment(1, hermite=1) ** 2, abs=1e-10)
+    assert wedge.mean[0] == pytest.approx(moment(0), abs=1e-10)
+    assert wedge.spread[0] == pytest.approx(moment(1) ** 2, abs=1e-10)
 
 
 def blurred(kind, rng):
@@ -54,16 +55,16 @@ def blurred(kind, rng):
     return BlurredPair(rest, 0.5 * rng.standard_normal(p), u / length(u, metric), logs, metric), metric, bias
 
 
-@pytest.mark.parametrize("bound", [False, True])
 @pytest.mark.parametrize("kind", ["tied", "correlated", "bias"])
-def test_the_gradient_against_finite_differences(kind, bound):
+def test_the_gradient_against_finite_differences(kind):
     rng = np.random.default_rng(1)
     pair, metric, bias = blurred(kind, rng)
     x = rng.standard_normal((300, 5)) @ np.atleast_2d(np.diag(metric.root) if metric.root.ndim == 1 else metric.root.T)
     rows, noise = MemoryRows(x, rng.standard_normal(300)), 0.7
+    known = np.cov(rng.standard_normal((3 + (kind == "correlated"), 50)))
 
     def slope(at):
-        return Engine(1).fold(BlurAccumulator(at, bias, bound), rows).slope(noise)[0]
+        return Engine(1).fold(BlurAccumulator(at, bias, known), rows).slope(noise)[0]
 
     here = slope(pair)
     assert len(here.gradient) == pair.parameters
@@ -76,19 +77,46 @@ def test_the_loss_against_draws_of_the_direction():
     rng = np.random.default_rng(2)
     pair, _, _ = blurred("tied", rng)
     x, y = rng.standard_normal((4, 5)), rng.standard_normal(4)
-    part, whole = (
-        Engine(1).fold(BlurAccumulator(pair, False, bound), MemoryRows(x, y)).sums["loss"] for bound in (False, True)
-    )
+    loss = Engine(1).fold(BlurAccumulator(pair, False, NOTHING), MemoryRows(x, y)).sums["loss"]
     draws = 200_000
     g = rng.standard_normal((draws, 4))
     z = pair.kappa * (x @ pair.along + pair.rho * g)
     half = x @ pair.step / 2
     values = relu(x @ pair.rest.beta.T) @ pair.rest.signs + relu(z + half) - relu(z - half)
-    losses = ((y - values) ** 2).sum(axis=1)
-    assert whole == pytest.approx(losses.mean(), abs=5 * losses.std() / draws**0.5)
-    # What is not linear in g is left out.
-    rest = values - values.mean(axis=0) - g * (values * g).mean(axis=0)
-    assert whole - part == pytest.approx((rest**2).sum(axis=1).mean(), abs=5 * losses.std() / draws**0.5)
+    # What is not linear in g counts as nothing.
+    known = values.mean(axis=0) + g * (values * g).mean(axis=0)
+    losses = ((y - known) ** 2).sum(axis=1)
+    assert loss == pytest.approx(losses.mean(), abs=5 * losses.std() / draws**0.5)
+
+
+def normal_matrix(pair, x):
+    """G, by finite differences of E f."""
+
+    def mean(at, shift):
+        values = relu(x @ at.rest.beta.T + shift[:2]) @ at.rest.signs
+        across = x @ at.step + shift[2]
+        return values + Wedge.at(across, at.kappa * (x @ at.along), at.kappa * at.rho).mean
+
+    derivatives = np.stack([(mean(pair, h) - mean(pair, -h)) / 2e-6 for h in 1e-6 * np.eye(3)])
+    return derivatives @ derivatives.T
+
+
+def test_the_free_energy_counts_what_is_not_known_of_the_other_parameters():
+    rng = np.random.default_rng(8)
+    pair, _, _ = blurred("tied", rng)
+    x, noise = rng.standard_normal((2000, 5)), 9.0
+    rows = MemoryRows(x, pair.nearest()(x) + noise**0.5 * rng.standard_normal(2000))
+    here = field(rows, pair, False, Engine(1), noise, volume=True, steps=0, tolerance=0.0)
+    bare = Engine(1).fold(BlurAccumulator(pair, False, NOTHING), rows).slope(noise)[0].loss
+    volume = np.linalg.slogdet(normal_matrix(pair, x))[1]
+    assert here.energy == pytest.approx(bare + 5 * noise * volume, rel=1e-6)
+    least, without = (
+        field(rows, pair, False, Engine(1), noise, volume=volume, steps=60, tolerance=1e-3) for volume in (True, False)
+    )
+    again = field(rows, without.pair, False, Engine(1), noise, volume=True, steps=0, tolerance=0.0)
+    assert least.converged
+    assert without.converged
+    assert without.energy < least.energy < again.energy
 
 
 @pytest.mark.parametrize("kind", ["tied", "correlated", "bias"])
@@ -101,7 +129,7 @@ def test_no_pair_near_the_nearest_is_nearer_to_the_mean(kind):
     np.testing.assert_array_equal(nearest.beta[:2], pair.rest.beta)
     root = np.diag(metric.root) if metric.root.ndim == 1 else metric.root
     x = augmented(metric.mean + rng.standard_normal((400_000, 5)) @ root.T, bias)
-    mean = _Wedge.at(x @ pair.step, pair.kappa * (x @ pair.along), pair.kappa * pair.rho).mean
+    mean = Wedge.at(x @ pair.step, pair.kappa * (x @ pair.along), pair.kappa * pair.rho).mean
     alone = nearest.without([0, 1])
     residual = mean - relu(x @ alone.beta.T) @ alone.signs
     # The gradient of E (f - g)^2 vanishes along S and u.
@@ -126,7 +154,7 @@ def test_the_free_energy_has_an_end_where_nothing_is_known_of_the_direction():
 
     def energy(rho):  # of normal vectors M of one length, all of it on either side of zero
         wide = replace(pair, logs=np.log([1 / rho, rho]))
-        return Engine(1).fold(BlurAccumulator(wide, False), rows).slope(0.7)[0].loss
+        return field(rows, wide, False, Engine(1), 0.7, volume=True, steps=0, tolerance=0.0).energy
 
     assert energy(1e3) == pytest.approx(energy(1e4), rel=1e-3)
     assert energy(1e3) < energy(1.0)  # labels say nothing, so that the widest is the best
@@ -136,7 +164,7 @@ def test_sums_do_not_depend_on_workers():
     rng = np.random.default_rng(3)
     pair, _, _ = blurred("tied", rng)
     rows = MemoryRows(rng.standard_normal((40_000, 5)), rng.standard_normal(40_000))
-    one, two = (Engine(workers).fold(BlurAccumulator(pair, False), rows).sums for workers in (1, 2))
+    one, two = (Engine(workers).fold(BlurAccumulator(pair, False, NOTHING), rows).sums for workers in (1, 2))
     assert all((one[name] == two[name]).all() for name in one)
 
 

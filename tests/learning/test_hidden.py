@@ -90,7 +90,7 @@ def test_a_linear_part_of_its_own_stays(size):
 
 
 def test_a_linear_part_of_nothing_but_noise_is_no_pair():
-    for seed in range(3):  # the free energy itself, in place of its upper bound, sees a pair in each
+    for seed in range(3):  # without its volume each would have one
         rng = np.random.default_rng(seed)
         w = rng.standard_normal(100)
         teacher = ReluNetwork((w / np.linalg.norm(w))[None], np.ones(1))
