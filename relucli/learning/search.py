@@ -49,7 +49,7 @@ def _discover(seen: Seen, most: int, options: LearnOptions, turn: int, workers: 
     route = iterative if options.discovery == "iterative" else overcomplete
     parameters = seen.x.shape[1] * (width(most) + 1)
     used = min(len(seen.y), max(6000, 20 * parameters, PASS_WORK // parameters**2))
-    step = len(seen.y) // used
+    step = round(len(seen.y) / used)
     x, y = np.asfortranarray(seen.x[::step]), seen.y[::step]
 
     def start(index: int) -> Path:

@@ -24,7 +24,7 @@ __all__ = ["NormalAccumulator", "Quadratic", "Slope", "Student", "augmented", "n
 
 Array = NDArray[np.float64]
 
-TILE_FLOATS = 2**16
+TILE_FLOATS, TILE_ROWS = 2**16, 1024
 GROUPED = 4096
 """Features, q for each row, to each activation pattern from which on it pays to sum the rows of a pattern first."""
 SAMPLED = 512
@@ -166,7 +166,7 @@ def _seen(x: Array, y: Array, student: Student) -> tuple[Array, Array]:
 
 def _tiles(x: Array, signed: Array, student: Student) -> Iterator[tuple[slice, Array]]:
     """F^T (q, n), the derivatives of the student by its parameters, of a few rows at a time: they stay in cache."""
-    step = max(256, TILE_FLOATS // student.parameters)
+    step = max(TILE_ROWS, TILE_FLOATS // student.parameters)
     for i in range(0, len(x), step):
         rows = slice(i, i + step)
         inputs, active = np.ascontiguousarray(x[rows].T), signed[:, rows]
@@ -308,7 +308,7 @@ class NormalAccumulator(Accumulator):
         seen = rows * (p + 4 * m + 8)
         if self.stale is not None:
             return int(8 * seen)
-        return int(8 * (seen + rows * p + 2 * TILE_FLOATS + 256 * q + GROUPS * p * p + 3 * (q + p) ** 2))
+        return int(8 * (seen + rows * p + 2 * TILE_FLOATS + TILE_ROWS * q + GROUPS * p * p + 3 * (q + p) ** 2))
 
     def update(self, block: Block) -> None:
         """Add a block."""

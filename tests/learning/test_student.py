@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from relucli.learning.loss import SQUARED, Loss
 from relucli.learning.student import (
     TILE_FLOATS,
+    TILE_ROWS,
     NormalAccumulator,
     Quadratic,
     Student,
@@ -48,9 +49,9 @@ CASES = [
     (1, 2, (1, 0), False, 5),
     (0, 3, range(3), False, 40),
     (2, 1, (), False, 1),
-    (60, 5, range(5), False, 256),
-    (60, 5, range(5), False, 257),
-    (60, 5, (), True, 3 * 256 - 1),
+    (60, 5, range(5), False, 1024),
+    (60, 5, range(5), False, 1025),
+    (60, 5, (), True, 3 * 1024 - 1),
 ]
 
 
@@ -112,7 +113,7 @@ def test_tiles_are_full_and_one_more_row_begins_another():
     rng = np.random.default_rng(0)
     s = student(rng, 2, 4, ())
     step = TILE_FLOATS // s.parameters
-    assert step > 256
+    assert step > TILE_ROWS
     for n in (step, step + 1, 2 * step):
         x, y = data(rng, n, 4)
         F = features(s, x)
