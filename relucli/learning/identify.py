@@ -6,14 +6,15 @@ some choice F of neurons to turn leaves no linear part,
     v_F = v + sum_{j in F} s_j beta_j = 0,
 
 then the network is m neurons in general position with m p parameters, and fitting the linear part too would waste p of
-them.  If none does, as with antipodal pairs, the linear part belongs to the function and stays.  The choice is that of
-least Wald statistic v_F^T Cov(v_F)^-1 v_F among the few of least |v_F|, and the likelihood ratio of the two fits
-decides.
+them.  If none does, as with antipodal pairs, the linear part belongs to the function and stays.  Of the few choices of
+least |v_F| those of least Wald statistic v_F^T Cov(v_F)^-1 v_F are fitted, for close pairs may be turned together
+unnoticed, and the likelihood ratio of the fits with and without a linear part decides.
 """
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from relucli.learning.descent import Outcome
 from relucli.learning.structured import StructuredNormal
 from relucli.learning.student import Student
 
-__all__ = ["orientations", "tied", "tolerated_rise"]
+__all__ = ["Tied", "orientations", "tied", "tolerated_rise"]
 
 Array = NDArray[np.float64]
 
@@ -53,8 +54,24 @@ def orientations(beta: Array, signs: Array, linear: Array) -> list[NDArray[np.bo
         mask[int(np.argmin(sizes))] ^= True
 
 
-def tied(student: Student, normal: StructuredNormal, bias: bool) -> tuple[Student, float]:
-    """The student with every neuron turned so that no linear part is left, moved to where that holds exactly.
+@dataclass(frozen=True)
+class Tied:
+    """A student without a linear part.
+
+    Attributes
+    ----------
+    statistic : float
+        Its Wald statistic, in units of the loss: the rise that the step to it would cause were the loss quadratic.
+    student : Student
+        After the step of least rise of the loss to v_F = 0.
+    """
+
+    statistic: float
+    student: Student
+
+
+def tied(student: Student, normal: StructuredNormal, bias: bool) -> list[Tied]:
+    """The student with neurons turned so that hardly a linear part is left, moved to where there is none.
 
     With weights a = (s_j for the turned, 0 for the others, 1 for v), v_F = sum a_j theta_j over theta = (beta, v), and
     of the covariance B T^-1 B^T + P^-1 K the weights leave B Q B^T + c K, K = S^-1 - B B^T: the span, where
@@ -71,10 +88,8 @@ def tied(student: Student, normal: StructuredNormal, bias: bool) -> tuple[Studen
 
     Returns
     -------
-    student : Student
-        The best choice of orientations, after the step of least rise of the loss to v_F = 0.
-    statistic : float
-        Its Wald statistic, in units of the loss: the rise that the step would cause were the loss quadratic.
+    list of Tied
+        For each of the likely choices of neurons to turn, that of least statistic first.
     """
     (m, p), metric = student.beta.shape, normal.metric
     d, r = p - bias, normal.frame.shape[1] - bias
@@ -82,7 +97,7 @@ def tied(student: Student, normal: StructuredNormal, bias: bool) -> tuple[Studen
     turned = metric.white(frame)
     along, off = normal.inverse
     along = along.reshape(m + 1, r + bias, m + 1, r + bias)
-    best: tuple[float, Student] | None = None
+    found = []
     for mask in orientations(student.beta[:, :d], student.signs, student.linear[:d]):
         weights = np.append(np.where(mask, student.signs, 0.0), 1.0)
         left = student.flipped(mask).linear[:d]
@@ -95,17 +110,15 @@ def tied(student: Student, normal: StructuredNormal, bias: bool) -> tuple[Studen
         crossed = weights @ off
         scale = max(float(weights @ crossed), np.finfo(float).tiny)
         statistic = float(onto @ solved) + (float(outside @ outside) / scale if r < d else 0.0)
-        if best is None or statistic < best[0]:
-            step = -np.tensordot(solved, spread, axes=(0, 0)) @ normal.frame.T
-            if r < d:
-                step[:, :d] -= np.outer(crossed / scale, rest)
-            moved = student.moved(step.ravel()).flipped(mask)
-            linear = moved.linear.copy()
-            linear[:d] = 0.0
-            free = np.arange(d, p, dtype=np.intp)
-            best = statistic, Student(moved.beta, moved.signs, linear, free)
-    assert best is not None
-    return best[1], best[0]
+        step = -np.tensordot(solved, spread, axes=(0, 0)) @ normal.frame.T
+        if r < d:
+            step[:, :d] -= np.outer(crossed / scale, rest)
+        moved = student.moved(step.ravel()).flipped(mask)
+        linear = moved.linear.copy()
+        linear[:d] = 0.0
+        free = np.arange(d, p, dtype=np.intp)
+        found.append(Tied(statistic, Student(moved.beta, moved.signs, linear, free)))
+    return sorted(found, key=lambda choice: choice.statistic)
 
 
 def tolerated_rise(fit: Outcome, fewer: int) -> float:

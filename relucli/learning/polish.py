@@ -145,11 +145,13 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
         As in `polish`.
     """
     p = fit.student.beta.shape[1]
-    student, statistic = tied(fit.student, fit.normal, bias)
+    choices = tied(fit.student, fit.normal, bias)
     allowed = tolerated_rise(fit, p - bias)
-    if statistic > HOPELESS * allowed and not fit.quadratic.exact:
+    if choices[0].statistic > HOPELESS * allowed and not fit.quadratic.exact:
         return fit
-    without = polish(rows, student, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2)
+    likely = [choice.student for choice in choices if choice.statistic <= choices[0].statistic + allowed]
+    refits = (polish(rows, s, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2) for s in likely)
+    without = min(refits, key=lambda refit: refit.quadratic.loss)
     return without if without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed else fit
 
 
