@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relucli.learning.descent import Outcome, descend
-from relucli.learning.identify import tied, tolerated_rise
 from relucli.learning.loss import SQUARED, Loss
 from relucli.learning.quasi_newton import quasi_newton
 from relucli.learning.structured import Metric, StructuredAccumulator, StructuredNormal, frame_of
@@ -22,13 +21,11 @@ from relucli.network import ReluNetwork
 from relucli.storage.views import ShiftedRows
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["Polished", "polish", "polish_need", "settle", "slope_at", "to_network"]
+__all__ = ["Polished", "polish", "polish_need", "slope_at", "to_network"]
 
 Array = NDArray[np.float64]
 
 STEPS = 60
-HOPELESS = 30.0
-SETTLING = 12
 NORMAL_ROWS = 500_000
 QUICK = 12
 DENSE_WORK = 2e11
@@ -130,29 +127,6 @@ def polish_need(rows: Rows, neurons: int, bias: bool) -> int:
     structured = StructuredAccumulator(student, frame, bias, SQUARED, max(1, rows.samples // NORMAL_ROWS))
     dense = Engine.need(NormalAccumulator(student, bias), rows) if _affordable(rows, student) else 0
     return max(dense, Engine.need(structured, rows))
-
-
-def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric, dense: bool = True) -> Polished:
-    """Polish in the identifiable coordinates: without the linear part if orientations exist that need none.
-
-    Parameters
-    ----------
-    rows : Rows
-        The data that ``fit`` was made on.
-    fit : Polished
-        With a free linear part.
-    bias, engine, metric, dense
-        As in `polish`.
-    """
-    p = fit.student.beta.shape[1]
-    choices = tied(fit.student, fit.normal, bias)
-    allowed = tolerated_rise(fit, p - bias)
-    if choices[0].statistic > HOPELESS * allowed and not fit.quadratic.exact:
-        return fit
-    likely = [choice.student for choice in choices if choice.statistic <= choices[0].statistic + allowed]
-    refits = (polish(rows, s, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2) for s in likely)
-    without = min(refits, key=lambda refit: refit.quadratic.loss)
-    return without if without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed else fit
 
 
 def to_network(student: Student, bias: bool, shift: Array | None = None) -> ReluNetwork:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from relucli.learning.collapse import cheaper
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import random_start
-from relucli.learning.polish import Polished, polish, settle
+from relucli.learning.polish import Polished, polish
+from relucli.learning.settle import settle
 from relucli.learning.structured import Metric
 from relucli.learning.student import augmented
 from relucli.storage.dataset import MemoryRows

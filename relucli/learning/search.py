@@ -15,9 +15,9 @@ from relucli.learning.options import LearnOptions
 from relucli.learning.polish import Polished
 from relucli.learning.scale import rescaled
 from relucli.learning.scarce import exact_fit
-from relucli.learning.select import Model, Selection, clearly_needed, lifting, promises_more, select
+from relucli.learning.select import Model, Selection, clearly_needed, promises_more, select
 from relucli.learning.sketch import sketched, slice_settings
-from relucli.learning.split import Seen, Split
+from relucli.learning.split import Seen, Split, lifting
 from relucli.learning.structured import Metric
 from relucli.learning.student import Student
 from relucli.learning.subspace import Subspace, dependence, estimate_subspace
@@ -71,10 +71,7 @@ def _at_best_scale(path: Path, seen: Seen, workers: int) -> Path:
 
 def _on_span(student: Student, seen: Seen, bias: bool) -> Fit:
     """A student refitted on a span."""
-    back = np.linalg.pinv(lifting(seen.basis, bias)).T
-    free = np.arange(back.shape[1], dtype=np.intp)
-    near = Student(student.beta @ back, student.signs, student.linear @ back, free)
-    return fitted(seen.x, seen.y, near)
+    return fitted(seen.x, seen.y, student.lifted(np.asarray(np.linalg.pinv(lifting(seen.basis, bias)))))
 
 
 def _grown(known: Fit, seen: Seen, most: int, options: LearnOptions, turn: int) -> Path:

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag
 
 from relucli.learning.blurred import unresolved
 from relucli.learning.collapse import Path, explains
 from relucli.learning.descent import Fit
-from relucli.learning.polish import Polished, polish, settle
-from relucli.learning.split import Seen, Split, squares
+from relucli.learning.polish import Polished, polish
+from relucli.learning.settle import settle
+from relucli.learning.split import Seen, Split, lifting, squares
 from relucli.learning.structured import Metric
 from relucli.learning.student import Student
 from relucli.storage.views import part
 
-__all__ = ["Model", "Selection", "clearly_needed", "lifting", "promises_more", "select"]
+__all__ = ["Model", "Selection", "clearly_needed", "promises_more", "select"]
 
 Array = NDArray[np.float64]
 
@@ -121,11 +121,6 @@ def _one_standard_error(table: tuple[Model, ...], fits: dict[int, Polished]) -> 
     fewest = min(fits[model.neurons].student.parameters for model in close(1))
     alike = [model.neurons for model in close(2) if fits[model.neurons].student.parameters == fewest]
     return min(alike, key=lambda m: fits[m].mse)
-
-
-def lifting(basis: Array, bias: bool) -> Array:
-    """The matrix that takes a student on the span to one in all dimensions; a bias goes to a bias."""
-    return np.asarray(block_diag(basis, np.eye(1))) if bias else basis
 
 
 def _rough(student: Student, split: Split, metric: Metric) -> tuple[Polished, Array]:

@@ -7,13 +7,14 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from relucli.learning.student import Student, augmented
 from relucli.storage.views import part
 from relucli.streaming.accumulator import Block, Gathered
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["Seen", "Split", "squares"]
+__all__ = ["Seen", "Split", "lifting", "squares"]
 
 Array = NDArray[np.float64]
 
@@ -21,6 +22,11 @@ Array = NDArray[np.float64]
 def squares(student: Student, x: Array, y: Array) -> Array:
     """Squared errors of a student on rows in memory."""
     return np.asarray((y - student(x)) ** 2)
+
+
+def lifting(basis: Array, bias: bool) -> Array:
+    """The matrix that takes a student on the span to one in all dimensions; a bias goes to a bias."""
+    return np.asarray(block_diag(basis, np.eye(1))) if bias else basis
 
 
 def _residual(student: Student, bias: bool, block: Block) -> Array:

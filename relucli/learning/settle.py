@@ -1,0 +1,85 @@
+"""Whether the linear part belongs to a fit: polish without it, and see if that costs more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from relucli.learning.descent import fitted
+from relucli.learning.identify import orientations, tied, tolerated_rise
+from relucli.learning.polish import Polished, polish
+from relucli.learning.split import Split, lifting
+from relucli.learning.structured import Metric
+from relucli.learning.student import Student
+from relucli.streaming.fold import Engine, Rows
+
+__all__ = ["settle"]
+
+Array = NDArray[np.float64]
+
+HOPELESS = 30.0
+SETTLING = 12
+TRIAL_ROWS = 20_000
+TRIAL_STEPS = 30
+
+
+def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric, dense: bool = True) -> Polished:
+    """Polish in the identifiable coordinates: without the linear part if orientations exist that need none.
+
+    1. Step from the fit to where there is no linear part (`tied`), and polish there.
+    2. Where a close pair lets the loss bend within that step, fit on the span of the fit, from each choice of neurons
+       to turn, and polish the best.
+
+    Parameters
+    ----------
+    rows : Rows
+        The data that ``fit`` was made on.
+    fit : Polished
+        With a free linear part.
+    bias, engine, metric, dense
+        As in `polish`.
+    """
+    allowed = tolerated_rise(fit, fit.student.beta.shape[1] - bias)
+    for start in _without(rows, fit, allowed, bias, engine, metric):
+        without = polish(rows, start, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2)
+        if without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed:
+            return without
+    return fit
+
+
+def _without(
+    rows: Rows, fit: Polished, allowed: float, bias: bool, engine: Engine, metric: Metric
+) -> Iterator[Student]:
+    """Students without a linear part to start from, the likeliest first."""
+    choices = tied(fit.student, fit.normal, bias)
+    least = choices[0].statistic
+    if least <= HOPELESS * allowed or fit.quadratic.exact:
+        yield from (choice.student for choice in choices if choice.statistic <= least + allowed)
+    if not fit.quadratic.exact:
+        start = _on_span(rows, fit, allowed, bias, engine, metric)
+        if start is not None:
+            yield start
+
+
+def _on_span(rows: Rows, fit: Polished, allowed: float, bias: bool, engine: Engine, metric: Metric) -> Student | None:
+    """The best fit without a linear part on the span of a fit with one, unless it costs more than is allowed."""
+    student, d = fit.student, rows.dim
+    basis = metric.spanning(np.vstack([student.beta, student.linear])[:, :d].T)
+    r, lift = basis.shape[1], lifting(basis, bias)
+    seen = Split.of(rows, 0, bias, engine).seen(basis)
+    every = max(1, rows.samples // TRIAL_ROWS)
+    x, y = np.asfortranarray(seen.x[::every]), seen.y[::every]
+    known = fitted(x, y, student.lifted(np.asarray(np.linalg.pinv(lift))))
+    starts = []
+    for mask in orientations(known.student.beta[:, :r], known.student.signs, known.student.linear[:r]):
+        turned = known.student.flipped(mask)
+        offset = np.where(np.arange(r + bias) < r, 0.0, turned.linear)
+        starts.append(replace(turned, linear=offset, free=np.arange(r, r + bias, dtype=np.intp)))
+    trials = (fitted(x, y, start, steps=TRIAL_STEPS) for start in starts)
+    best = min(trials, key=lambda trial: trial.quadratic.loss)
+    if best.quadratic.loss - known.quadratic.loss > allowed:
+        return None
+    return replace(best.student.lifted(lift), free=np.arange(d, d + bias, dtype=np.intp))

@@ -1,0 +1,82 @@
+"""Settling: a linear part is dropped where none is needed, and only there."""
+
+import numpy as np
+import pytest
+
+from relucli.learning.polish import polish
+from relucli.learning.settle import settle
+from relucli.learning.structured import Metric
+from relucli.learning.student import Student, augmented
+from relucli.storage.dataset import MemoryRows
+from relucli.streaming.fold import Engine
+
+
+def student(beta, signs, linear, free=()):
+    return Student(
+        np.array(beta, float), np.array(signs, float), np.array(linear, float), np.array(free, dtype=np.intp)
+    )
+
+
+def free_fit(signs, beta, noise, n=3000, linear=None, bias=False):
+    """A polished fit with a free linear part, every second neuron the wrong way round."""
+    rng = np.random.default_rng(16)
+    d = len(beta[0]) - bias
+    truth = student(beta, signs, np.zeros(d + bias) if linear is None else linear, range(d + bias))
+    x = rng.standard_normal((n, d))
+    rows = MemoryRows(x, truth(augmented(x, bias)) + noise * rng.standard_normal(n))
+    start = truth.flipped(np.arange(len(signs)) % 2 == 0)
+    return truth, rows, polish(rows, start, bias, Engine(), Metric.standard(d))
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.parametrize("bias", [False, True])
+def test_settling_drops_a_linear_part_that_is_not_needed(noise, bias):
+    beta = np.random.default_rng(7).standard_normal((3, 4 + bias))
+    truth, rows, fit = free_fit([1, -1, 1], beta, noise, bias=bias)
+    without = settle(rows, fit, bias, Engine(), Metric.standard(4))
+    assert without.student.parameters == 3 * (4 + bias) + bias
+    assert not without.student.linear[:4].any()
+    np.testing.assert_allclose(without.student.beta, truth.beta, atol=0.1 if noise else 1e-10)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_settling_keeps_a_linear_part_that_is(noise):
+    _, rows, fit = free_fit([1, -1], [[1, 0, 0], [0, 1, 0.5]], noise, linear=[0.3, -0.2, 0.9])
+    without = settle(rows, fit, False, Engine(), Metric.standard(3))
+    assert without.student.parameters == 9
+    assert without.mse == pytest.approx(fit.mse, rel=1e-9, abs=1e-25)
+
+
+DIM, ROWS, NOISE = 20, 10_000, 0.3
+
+
+def close(seed, angle, side):
+    """Two clear neurons beside a close pair of opposite signs, on one side or on either: parameters, and rows."""
+    rng = np.random.default_rng(seed)
+    beta = rng.standard_normal((4, DIM))
+    beta /= np.linalg.norm(beta, axis=1)[:, None]
+    beta[1] = side * (beta[0] + angle * beta[1])
+    truth = student(beta, [1, -1, 1, 1], np.zeros(DIM), range(DIM))
+    x = rng.standard_normal((ROWS, DIM))
+    return truth, MemoryRows(x, truth(x) + NOISE * rng.standard_normal(ROWS))
+
+
+def settled(rows, start):
+    fit = polish(rows, start, False, Engine(), Metric.standard(DIM))
+    return settle(rows, fit, False, Engine(), Metric.standard(DIM))
+
+
+@pytest.mark.parametrize("seed", range(5, 8))
+def test_every_likely_choice_of_neurons_to_turn_is_tried(seed):
+    # A close pair may be turned together nearly unnoticed: of seed 6 the likeliest choice is wrong.
+    truth, rows = close(seed, 0.15, 1)
+    assert settled(rows, truth.flipped(np.arange(4) < 2)).student.parameters == 4 * DIM
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_on_the_span_where_the_loss_bends_within_the_step(seed):
+    # The size of a close pair is hardly known: of seed 2 the step from one too large ends elsewhere.
+    truth, rows = close(seed, 0.1, -1)
+    turned = truth.flipped(np.arange(4) == 1)
+    start = student(turned.beta * [[1.2], [1.2], [1], [1]], turned.signs, turned.linear, turned.free)
+    assert settled(rows, start).student.parameters == 4 * DIM
