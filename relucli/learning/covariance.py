@@ -103,6 +103,18 @@ class StructuredCovariance:
     core: Array
     off: Array
 
+    def inflation(self, noise: float) -> float:
+        """The most that the variances of a neuron exceed those where all rows have this noise variance: a ratio."""
+        on, off = self.normal.inverse
+        d, r = len(self.normal.frame), self.normal.frame.shape[1]
+
+        def variances(core: Array, outside: Array) -> Array:
+            neurons = len(self.normal.student.beta)
+            inside = np.diag(core)[: neurons * r].reshape(neurons, r).sum(axis=1)
+            return np.asarray(inside + (d - r) * np.diag(outside)[:neurons])
+
+        return float(np.max(variances(self.core, self.off) / (noise * variances(on, off))))
+
     def block(self, j: int) -> StructuredBlock:
         """Of neuron j; of the linear part, if that is free, for j = m."""
         r = self.normal.frame.shape[1]

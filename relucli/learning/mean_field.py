@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 
 from relucli.learning.blurred_pair import BlurredPair, Wedge, turned
 from relucli.learning.quasi_newton import quasi_newton
-from relucli.learning.structured import Metric
+from relucli.learning.structured import Metric, scaled_inverse
 from relucli.learning.student import Slope, Student, augmented
 from relucli.storage.views import ShiftedRows
 from relucli.streaming.accumulator import Accumulator, Block
@@ -85,8 +85,7 @@ class FieldGram:
         rows = np.vstack([gradient[: k * p].reshape(k, p), gradient[q : q + 2 * p].reshape(2, p)])
         if whole:
             rows = np.vstack([rows, gradient[k * p : q]])
-        used = np.arange(len(rows))
-        solved: Array = np.linalg.solve(self.matrix[np.ix_(used, used)], rows).astype(np.float64)
+        solved = scaled_inverse(self.matrix[: len(rows), : len(rows)]) @ rows
         solved[:, :d] = metric.solve(solved[:, :d].T).T
         linear = solved[k + 2] if whole else gradient[k * p : q] / self.samples
         logs = gradient[q + 2 * p :] / (self.noise * (p - 1) * np.array([1.0, 2.0]))
@@ -213,12 +212,12 @@ def field(
     found = quasi_newton(mean_field(rows, bias, engine, noise, known), pair, 0 if volume else steps, tolerance)
     energy = found.slope.loss
     for _ in range(ROUNDS if volume else 0):
-        known = weight * np.linalg.inv(found.curvature.others).astype(np.float64)
+        known = weight * scaled_inverse(found.curvature.others)
         found = quasi_newton(mean_field(rows, bias, engine, noise, known), found.point, steps, tolerance)
         energy = found.slope.loss + weight * found.curvature.volume - float(np.vdot(known, found.curvature.others))
         if len(found.history) == 1 or not found.converged:
             break
-    return Field(found.point, energy, found.converged)
+    return Field(found.point, energy, found.converged and bool(np.isfinite(energy)))
 
 
 def blur_need(rows: Rows, neurons: int, bias: bool) -> int:

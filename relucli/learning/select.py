@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from relucli.learning.blurred import unresolved
 from relucli.learning.collapse import Path, explains
+from relucli.learning.covariance import SandwichAccumulator
 from relucli.learning.descent import Fit
 from relucli.learning.polish import Polished, polish
 from relucli.learning.settle import settle
@@ -26,6 +27,7 @@ ROUGHLY = 3e-2
 CLOSELY = 1e-2
 THINNING = 4
 ENOUGH = 10
+CERTAIN = 6.0
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,24 @@ def _one_standard_error(table: tuple[Model, ...], fits: dict[int, Polished]) -> 
     return min(alike, key=lambda m: fits[m].mse)
 
 
+def _not_left_out(chosen: int, fits: dict[int, Polished], split: Split) -> int:
+    """The least larger model, if any, that explains more of the rows fitted to than superfluous neurons could.
+
+    Half-spaces are sought for these, so that they gain up to 2 noise variances for each parameter, as if they had twice
+    as many.  Where rows differ in their noise it is as much more as the variances of their parameters.
+    """
+    for m in sorted(m for m in fits if m > chosen):
+        larger, noise = fits[m], fits[m].quadratic.noise_variance
+        more = larger.student.parameters - fits[chosen].student.parameters
+        chance = (2 * more + CERTAIN * np.sqrt(4 * max(0, more))) * noise
+        gain = fits[chosen].quadratic.loss - larger.quadratic.loss
+        if more > 0 and gain > chance:
+            errors = split.engine.fold(SandwichAccumulator(larger.normal), split.rows, "choose")
+            if gain > chance * errors.covariance(split.rows.samples).inflation(noise):
+                return m
+    return chosen
+
+
 def _rough(student: Student, split: Split, metric: Metric) -> tuple[Polished, Array]:
     """A fit to a part of the rows, and its squared errors on the held-out rows."""
     many = split.rows.samples > THINNING * ENOUGH * student.parameters
@@ -170,7 +190,8 @@ def select(path: Path, seen: Seen, split: Split, metric: Metric) -> Selection:
        Settle whether the linear part belongs to it.
     2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean.
        A linear function is a model too, unless neurons are clearly needed.
-    3. Take the model of fewest parameters within one standard error of the best.
+    3. Take the model of fewest parameters within one standard error of the best, or a larger one where that leaves out
+       what is beyond chance on the rows fitted to, which are more.
 
     Parameters
     ----------
@@ -208,7 +229,7 @@ def select(path: Path, seen: Seen, split: Split, metric: Metric) -> Selection:
         if smaller and errors[m].mean() >= min(errors[i].mean() for i in fits if i < m):
             break
     table = _table(errors, set(fits))
-    chosen = _one_standard_error(table, fits) if len(seen.held_y) else max(fits)
+    chosen = _not_left_out(_one_standard_error(table, fits), fits, split) if len(seen.held_y) else max(fits)
     return Selection(fits[chosen], table, errors[chosen], seen.held_y, False)
 
 

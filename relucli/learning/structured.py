@@ -23,7 +23,7 @@ from relucli.learning.loss import Loss
 from relucli.learning.student import Slope, Student, augmented
 from relucli.streaming.accumulator import Accumulator, Block
 
-__all__ = ["Metric", "StructuredAccumulator", "StructuredNormal", "frame_of"]
+__all__ = ["Metric", "StructuredAccumulator", "StructuredNormal", "frame_of", "scaled_inverse"]
 
 Array = NDArray[np.float64]
 
@@ -119,7 +119,7 @@ def frame_of(student: Student, bias: bool, metric: Metric) -> Array:
     return frame
 
 
-def _inverse(matrix: Array) -> Array:
+def scaled_inverse(matrix: Array) -> Array:
     """Of a symmetric matrix with its diagonal scaled to one; its null space is left out."""
     scale = 1 / np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
     scale[np.diag(matrix) <= 0] = 0.0
@@ -178,7 +178,7 @@ class StructuredNormal:
     @cached_property
     def inverse(self) -> tuple[Array, Array]:
         """Inverses of T and of P, without their null spaces."""
-        return _inverse(self.block), _inverse(self.pairs)
+        return scaled_inverse(self.block), scaled_inverse(self.pairs)
 
     @property
     def diagonal(self) -> Array:

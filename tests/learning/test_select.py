@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
+from relucli.learning.covariance import SandwichAccumulator
 from relucli.learning.descent import Fit
-from relucli.learning.select import Model, Selection, _one_standard_error, clearly_needed, lifting
-from relucli.learning.split import Split
+from relucli.learning.polish import polish
+from relucli.learning.select import Model, Selection, _not_left_out, _one_standard_error, clearly_needed
+from relucli.learning.split import Split, lifting
+from relucli.learning.structured import Metric
 from relucli.learning.student import Quadratic, Student
 from relucli.storage.dataset import MemoryRows
 from relucli.streaming.fold import Engine
@@ -39,6 +42,47 @@ def test_of_models_with_as_many_parameters_the_better_fit_is_taken():
 def test_models_that_were_not_polished_are_not_taken():
     table = model(1, 0.9, 0.5, False), model(2, 1.1, 0.2), model(3, 1.0, 0.0)
     assert _one_standard_error(table, fits(2, 3)) == 2
+
+
+DIM, ROWS = 10, 8000
+
+
+def nested(seed, size, noise):
+    """Rows of two neurons and a third of some size, noise given by the inputs, and fits with two and three."""
+    rng = np.random.default_rng(seed)
+    beta = np.linalg.qr(rng.standard_normal((DIM, 3)))[0].T
+    x = rng.standard_normal((ROWS, DIM))
+    y = np.maximum(x @ beta.T, 0) @ [1.0, -1.0, size] + noise(x @ beta.T) * rng.standard_normal(ROWS)
+    split = Split.of(MemoryRows(x, y), 0, False, Engine())
+    metric, free = Metric.standard(DIM), np.empty(0, dtype=int)
+    starts = (Student(beta[:m], np.array([1.0, -1.0, 1.0])[:m], np.zeros(DIM), free) for m in (2, 3))
+    return split, {s.neurons: polish(split.rows, s, False, Engine(), metric, tolerance=1e-6) for s in starts}
+
+
+def test_a_neuron_that_explains_more_than_chance_is_not_left_out():
+    # Without noise it would gain size^2 / 4 a row: 125 noise variances, where chance gains 20 +- 6.
+    split, fits = nested(0, 0.25, lambda z: np.ones(len(z)))
+    assert _not_left_out(2, fits, split) == 3
+    assert _not_left_out(3, fits, split) == 3
+
+
+@pytest.mark.parametrize("law", [lambda z: np.ones(len(z)), lambda z: np.where(z[:, 2] > 0, 3.0, 1.0)])
+def test_superfluous_neurons_are_left_out(law):
+    for seed in range(6):
+        split, fits = nested(seed, 0.0, law)
+        assert fits[3].quadratic.loss < fits[2].quadratic.loss
+        assert _not_left_out(2, fits, split) == 2
+
+
+def test_the_inflation_is_that_of_the_noise_where_a_neuron_sees_it():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((ROWS, DIM))
+    rows = MemoryRows(x, np.maximum(x[:, 0], 0) + np.where(x[:, 0] > 0, 3.0, 1.0) * rng.standard_normal(ROWS))
+    start = Student(np.eye(1, DIM), np.ones(1), np.zeros(DIM), np.empty(0, dtype=int))
+    fit = polish(rows, start, False, Engine(), Metric.standard(DIM))
+    covariance = Engine().fold(SandwichAccumulator(fit.normal), rows).covariance(ROWS)
+    # It sees noise of variance 9 alone, where the mean is 5; of its 4000 rows by chance some percent more or less.
+    assert covariance.inflation(fit.quadratic.noise_variance) == pytest.approx(9 / 5, rel=0.1)
 
 
 def path(*losses, n=1000, p=3):
