@@ -136,7 +136,8 @@ def _not_left_out(chosen: int, fits: dict[int, Polished], split: Split) -> int:
         more = larger.student.parameters - fits[chosen].student.parameters
         chance = (2 * more + CERTAIN * np.sqrt(4 * max(0, more))) * noise
         gain = fits[chosen].quadratic.loss - larger.quadratic.loss
-        if more > 0 and gain > chance:
+        many = split.rows.samples > ENOUGH * larger.student.parameters
+        if many and more > 0 and gain > chance:
             errors = split.engine.fold(SandwichAccumulator(larger.normal), split.rows, "choose")
             if gain > chance * errors.covariance(split.rows.samples).inflation(noise):
                 return m
