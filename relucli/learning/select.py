@@ -28,6 +28,7 @@ CLOSELY = 1e-2
 THINNING = 4
 ENOUGH = 10
 CERTAIN = 6.0
+STALE = 0.9
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,8 @@ def select(path: Path, seen: Seen, split: Split, metric: Metric) -> Selection:
        where that is not hopeless on all of them.  A fit without residual ends the search.
        Settle whether the linear part belongs to it.
     2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean.
-       A linear function is a model too, unless neurons are clearly needed.
+       A linear function is a model too, unless neurons are clearly needed.  With no rows held out, it is a fit without
+       residual that is looked for: end where two more neurons have hardly lowered it.
     3. Take the model of fewest parameters within one standard error of the best, or a larger one where that leaves out
        what is beyond chance on the rows fitted to, which are more.
 
@@ -228,6 +230,8 @@ def select(path: Path, seen: Seen, split: Split, metric: Metric) -> Selection:
         if fits[m].quadratic.exact:
             return _exact(fits[m], m, errors, seen.held_y)
         if smaller and errors[m].mean() >= min(errors[i].mean() for i in fits if i < m):
+            break
+        if not len(seen.held_y) and m - 2 in fits and fits[m].quadratic.loss > STALE * fits[m - 2].quadratic.loss:
             break
     table = _table(errors, set(fits))
     chosen = _not_left_out(_one_standard_error(table, fits), fits, split) if len(seen.held_y) else max(fits)
