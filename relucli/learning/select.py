@@ -129,6 +129,7 @@ def _one_standard_error(table: tuple[Model, ...], fits: dict[int, Polished]) -> 
 def _not_left_out(chosen: int, fits: dict[int, Polished], split: Split) -> int:
     """The least larger model, if any, that explains more of the rows fitted to than superfluous neurons could.
 
+    Of models with as many parameters as that, the one that fits these rows best.
     Half-spaces are sought for these, so that they gain up to 2 noise variances for each parameter, as if they had twice
     as many.  Where rows differ in their noise it is as much more as the variances of their parameters.
     """
@@ -141,7 +142,8 @@ def _not_left_out(chosen: int, fits: dict[int, Polished], split: Split) -> int:
         if many and more > 0 and gain > chance:
             errors = split.engine.fold(SandwichAccumulator(larger.normal), split.rows, "choose")
             if gain > chance * errors.covariance(split.rows.samples).inflation(noise):
-                return m
+                alike = [i for i in fits if fits[i].student.parameters == larger.student.parameters]
+                return min(alike, key=lambda i: fits[i].mse)
     return chosen
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -64,6 +66,15 @@ def test_a_neuron_that_explains_more_than_chance_is_not_left_out():
     split, fits = nested(0, 0.25, lambda z: np.ones(len(z)))
     assert _not_left_out(2, fits, split) == 3
     assert _not_left_out(3, fits, split) == 3
+
+
+def test_of_models_with_as_many_parameters_the_one_that_explains_most_is_not_left_out():
+    split, fits = nested(0, 0.25, lambda z: np.ones(len(z)))
+    free = replace(fits[2].student, free=np.arange(DIM))  # a linear part explains half of the third neuron
+    linear = polish(split.rows, free, False, Engine(), Metric.standard(DIM))
+    assert linear.student.parameters == fits[3].student.parameters
+    assert _not_left_out(2, {2: fits[2], 3: linear}, split) == 3
+    assert _not_left_out(2, {2: fits[2], 3: linear, 4: fits[3]}, split) == 4
 
 
 @pytest.mark.parametrize("law", [lambda z: np.ones(len(z)), lambda z: np.where(z[:, 2] > 0, 3.0, 1.0)])
