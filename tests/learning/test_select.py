@@ -69,7 +69,7 @@ def test_a_neuron_that_explains_more_than_chance_is_not_left_out():
 
 
 def test_of_models_with_as_many_parameters_the_one_that_explains_most_is_not_left_out():
-    split, fits = nested(0, 0.25, lambda z: np.ones(len(z)))
+    split, fits = nested(0, 0.5, lambda z: np.ones(len(z)))
     free = replace(fits[2].student, free=np.arange(DIM))  # a linear part explains half of the third neuron
     linear = polish(split.rows, free, False, Engine(), Metric.standard(DIM))
     assert linear.student.parameters == fits[3].student.parameters
