@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -29,9 +29,10 @@ TRIAL_STEPS = 30
 def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric, dense: bool = True) -> Polished:
     """Polish in the identifiable coordinates: without the linear part if orientations exist that need none.
 
-    1. Step from the fit to where there is no linear part (`tied`), and polish there.
-    2. Where a close pair lets the loss bend within that step, fit on the span of the fit, from each choice of neurons
-       to turn, and polish the best.
+    1. Step from the fit to where there is no linear part (`tied`), for each likely choice of neurons to turn, and
+       polish there.
+    2. Where a close pair lets the loss bend within that step, fit on the span of the fit, from every choice, and polish
+       the best.
 
     Parameters
     ----------
@@ -43,25 +44,26 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
         As in `polish`.
     """
     allowed = tolerated_rise(fit, fit.student.beta.shape[1] - bias)
-    for start in _without(rows, fit, allowed, bias, engine, metric):
-        without = polish(rows, start, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2)
-        if without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed:
-            return without
-    return fit
 
+    def best(starts: list[Student]) -> Polished:
+        refits = (polish(rows, s, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2) for s in starts)
+        return min((fit, *refits), key=lambda refit: _cost(refit, fit, allowed))
 
-def _without(
-    rows: Rows, fit: Polished, allowed: float, bias: bool, engine: Engine, metric: Metric
-) -> Iterator[Student]:
-    """Students without a linear part to start from, the likeliest first."""
     choices = tied(fit.student, fit.normal, bias)
     least = choices[0].statistic
     if least <= HOPELESS * allowed or fit.quadratic.exact:
-        yield from (choice.student for choice in choices if choice.statistic <= least + allowed)
-    if not fit.quadratic.exact:
-        start = _on_span(rows, fit, allowed, bias, engine, metric)
-        if start is not None:
-            yield start
+        without = best([choice.student for choice in choices if choice.statistic <= least + allowed])
+        if without is not fit:
+            return without
+    start = None if fit.quadratic.exact else _on_span(rows, fit, allowed, bias, engine, metric)
+    return fit if start is None else best([start])
+
+
+def _cost(without: Polished, fit: Polished, allowed: float) -> float:
+    """The rise of the loss over what is allowed; zero for the fit itself, and where there is no residual even less."""
+    if without is fit:
+        return 0.0
+    return -math.inf if without.quadratic.exact else without.quadratic.loss - fit.quadratic.loss - allowed
 
 
 def _on_span(rows: Rows, fit: Polished, allowed: float, bias: bool, engine: Engine, metric: Metric) -> Student | None:
