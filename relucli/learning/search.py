@@ -17,8 +17,8 @@ from relucli.learning.scale import rescaled
 from relucli.learning.scarce import exact_fit
 from relucli.learning.select import Model, Selection, clearly_needed, promises_more, select
 from relucli.learning.sketch import sketched, slice_settings
-from relucli.learning.split import Seen, Split, lifting
-from relucli.learning.structured import Metric
+from relucli.learning.split import Seen, Split, lifting, lowered
+from relucli.learning.structured import Metric, span_of
 from relucli.learning.student import Student
 from relucli.learning.subspace import Subspace, dependence, estimate_subspace
 from relucli.moments.estimate import estimate_moments
@@ -71,7 +71,7 @@ def _at_best_scale(path: Path, seen: Seen, workers: int) -> Path:
 
 def _on_span(student: Student, seen: Seen, bias: bool) -> Fit:
     """A student refitted on a span."""
-    return fitted(seen.x, seen.y, student.lifted(np.asarray(np.linalg.pinv(lifting(seen.basis, bias)))))
+    return fitted(seen.x, seen.y, lowered(student, seen.basis, bias))
 
 
 def _grown(known: Fit, seen: Seen, most: int, options: LearnOptions, turn: int) -> Path:
@@ -134,7 +134,7 @@ def _fewest(selection: Selection, split: Split, metric: Metric) -> Selection:
     Neurons in excess fit the few rows between a neuron and its copy exactly, and no others.
     """
     student = selection.fit.student
-    seen = split.seen(metric.spanning(np.vstack([student.beta, student.linear])[:, : split.rows.dim].T))
+    seen = split.seen(span_of(student, metric))
     fit: Fit | None = _on_span(student, seen, split.bias)
     fewest = student.neurons
     while fit is not None and fit.quadratic.exact and fit.student.neurons:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 from relucli.learning.descent import fitted
 from relucli.learning.identify import orientations, tied, tolerated_rise
 from relucli.learning.polish import Polished, polish
-from relucli.learning.split import Split, lifting
-from relucli.learning.structured import Metric
+from relucli.learning.split import Split, lifting, lowered
+from relucli.learning.structured import Metric, span_of
 from relucli.learning.student import Student
 from relucli.streaming.fold import Engine, Rows
 
@@ -45,36 +44,30 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
     """
     allowed = tolerated_rise(fit, fit.student.beta.shape[1] - bias)
 
-    def best(starts: list[Student]) -> Polished:
+    def best(starts: list[Student]) -> Polished | None:
         refits = (polish(rows, s, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2) for s in starts)
-        return min((fit, *refits), key=lambda refit: _cost(refit, fit, allowed))
+        without = min(refits, key=lambda refit: refit.quadratic.loss)
+        close = without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed
+        return without if close else None
 
-    choices = tied(fit.student, fit.normal, bias)
+    choices, without = tied(fit.student, fit.normal, bias), None
     least = choices[0].statistic
     if least <= HOPELESS * allowed or fit.quadratic.exact:
         without = best([choice.student for choice in choices if choice.statistic <= least + allowed])
-        if without is not fit:
-            return without
-    start = None if fit.quadratic.exact else _on_span(rows, fit, allowed, bias, engine, metric)
-    return fit if start is None else best([start])
-
-
-def _cost(without: Polished, fit: Polished, allowed: float) -> float:
-    """The rise of the loss over what is allowed; zero for the fit itself, and where there is no residual even less."""
-    if without is fit:
-        return 0.0
-    return -math.inf if without.quadratic.exact else without.quadratic.loss - fit.quadratic.loss - allowed
+    if without is None and not fit.quadratic.exact:
+        start = _on_span(rows, fit, allowed, bias, engine, metric)
+        without = None if start is None else best([start])
+    return without or fit
 
 
 def _on_span(rows: Rows, fit: Polished, allowed: float, bias: bool, engine: Engine, metric: Metric) -> Student | None:
     """The best fit without a linear part on the span of a fit with one, unless it costs more than is allowed."""
-    student, d = fit.student, rows.dim
-    basis = metric.spanning(np.vstack([student.beta, student.linear])[:, :d].T)
-    r, lift = basis.shape[1], lifting(basis, bias)
+    basis = span_of(fit.student, metric)
+    d, r = basis.shape
     seen = Split.of(rows, 0, bias, engine).seen(basis)
     every = max(1, rows.samples // TRIAL_ROWS)
     x, y = np.asfortranarray(seen.x[::every]), seen.y[::every]
-    known = fitted(x, y, student.lifted(np.asarray(np.linalg.pinv(lift))))
+    known = fitted(x, y, lowered(fit.student, basis, bias))
     starts = []
     for mask in orientations(known.student.beta[:, :r], known.student.signs, known.student.linear[:r]):
         turned = known.student.flipped(mask)
@@ -84,4 +77,4 @@ def _on_span(rows: Rows, fit: Polished, allowed: float, bias: bool, engine: Engi
     best = min(trials, key=lambda trial: trial.quadratic.loss)
     if best.quadratic.loss - known.quadratic.loss > allowed:
         return None
-    return replace(best.student.lifted(lift), free=np.arange(d, d + bias, dtype=np.intp))
+    return replace(best.student.lifted(lifting(basis, bias)), free=np.arange(d, d + bias, dtype=np.intp))

@@ -14,7 +14,7 @@ from relucli.storage.views import part
 from relucli.streaming.accumulator import Block, Gathered
 from relucli.streaming.fold import Engine, Rows
 
-__all__ = ["Seen", "Split", "lifting", "squares"]
+__all__ = ["Seen", "Split", "lifting", "lowered", "squares"]
 
 Array = NDArray[np.float64]
 
@@ -27,6 +27,11 @@ def squares(student: Student, x: Array, y: Array) -> Array:
 def lifting(basis: Array, bias: bool) -> Array:
     """The matrix that takes a student on the span to one in all dimensions; a bias goes to a bias."""
     return np.asarray(block_diag(basis, np.eye(1))) if bias else basis
+
+
+def lowered(student: Student, basis: Array, bias: bool) -> Student:
+    """The student on the span of a basis (d, r), of which its neurons and its linear part are combinations."""
+    return student.lifted(np.asarray(np.linalg.pinv(lifting(basis, bias))))
 
 
 def _residual(student: Student, bias: bool, block: Block) -> Array:

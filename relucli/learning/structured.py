@@ -23,7 +23,7 @@ from relucli.learning.loss import Loss
 from relucli.learning.student import Slope, Student, augmented
 from relucli.streaming.accumulator import Accumulator, Block
 
-__all__ = ["Metric", "StructuredAccumulator", "StructuredNormal", "frame_of", "scaled_inverse"]
+__all__ = ["Metric", "StructuredAccumulator", "StructuredNormal", "frame_of", "scaled_inverse", "span_of"]
 
 Array = NDArray[np.float64]
 
@@ -117,6 +117,11 @@ def frame_of(student: Student, bias: bool, metric: Metric) -> Array:
     if bias:
         frame[d, -1] = 1.0
     return frame
+
+
+def span_of(student: Student, metric: Metric) -> Array:
+    """Directions (d, r) that span the weights and the linear part, and give inputs of unit covariance."""
+    return metric.spanning(np.vstack([student.beta, student.linear])[:, : len(metric.mean)].T)
 
 
 def scaled_inverse(matrix: Array) -> Array:

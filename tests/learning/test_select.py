@@ -5,8 +5,9 @@ import pytest
 
 from relucli.learning.covariance import SandwichAccumulator
 from relucli.learning.descent import Fit
+from relucli.learning.discover import overcomplete
 from relucli.learning.polish import polish
-from relucli.learning.select import Model, Selection, _not_left_out, _one_standard_error, clearly_needed
+from relucli.learning.select import Model, Selection, _not_left_out, _one_standard_error, clearly_needed, select
 from relucli.learning.split import Split, lifting
 from relucli.learning.structured import Metric
 from relucli.learning.student import Quadratic, Student
@@ -94,6 +95,16 @@ def test_the_inflation_is_that_of_the_noise_where_a_neuron_sees_it():
     covariance = Engine().fold(SandwichAccumulator(fit.normal), rows).covariance(ROWS)
     # It sees noise of variance 9 alone, where the mean is 5; of its 4000 rows by chance some percent more or less.
     assert covariance.inflation(fit.quadratic.noise_variance) == pytest.approx(9 / 5, rel=0.1)
+
+
+def test_a_fit_without_residual_is_not_looked_for_beyond_two_neurons_that_do_not_help():
+    rng = np.random.default_rng(0)
+    x = np.asfortranarray(rng.standard_normal((2000, 4)))
+    split = Split.of(MemoryRows(x, np.maximum(x[:, 0], 0) + 0.3 * rng.standard_normal(2000)), 0, False, Engine())
+    seen = split.seen(np.eye(4))
+    found = select(overcomplete(seen.x, seen.y, 8, False, rng), seen, split, Metric.standard(4))
+    assert not found.exact
+    assert found.fit.student.neurons == 3
 
 
 def path(*losses, n=1000, p=3):
