@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from relucli.learning.covariance import SandwichAccumulator
+from relucli.learning.covariance import SandwichAccumulator, StructuredCovariance
 from relucli.learning.descent import Fit
 from relucli.learning.discover import overcomplete
 from relucli.learning.polish import polish
@@ -76,6 +76,12 @@ def test_of_models_with_as_many_parameters_the_one_that_explains_most_is_not_lef
     assert linear.student.parameters == fits[3].student.parameters
     assert _not_left_out(2, {2: fits[2], 3: linear}, split) == 3
     assert _not_left_out(2, {2: fits[2], 3: linear, 4: fits[3]}, split) == 4
+
+
+def test_chance_is_the_larger_the_more_rows_differ_in_their_noise(monkeypatch):
+    split, fits = nested(0, 0.25, lambda z: np.ones(len(z)))
+    monkeypatch.setattr(StructuredCovariance, "inflation", lambda self, noise: 10.0)
+    assert _not_left_out(2, fits, split) == 2
 
 
 @pytest.mark.parametrize("law", [lambda z: np.ones(len(z)), lambda z: np.where(z[:, 2] > 0, 3.0, 1.0)])
