@@ -58,7 +58,7 @@ class ReluNetworkRegressor(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Re
     whiten : {"auto", "on", "off"}, default="auto"
         Whether to whiten the inputs for the moments.
     n_starts : int, default=2
-        Random starts of the discovery.
+        Random starts of the discovery, and up to four times as many until the best is found twice.
     loss : {"squared", "huber"}, default="squared"
         huber stands heavy tails and a few percent of wrong labels.
     random_state : int, RandomState instance or None, default=0

@@ -110,7 +110,7 @@ def learn(
     whiten : {"auto", "on", "off"}
         Whether to whiten the inputs for the moments.
     starts : int
-        Random starts of the discovery.
+        Random starts of the discovery, and up to four times as many until the best is found twice.
     loss : {"squared", "huber"}
         huber stands heavy tails and a few percent of wrong labels.
     seed : int

@@ -49,7 +49,7 @@ Whiten = Annotated[
 LossName = Annotated[
     Literal["squared", "huber"], typer.Option(help="huber stands heavy tails and a few percent of wrong labels.")
 ]
-Starts = Annotated[int, typer.Option(metavar="S", min=1, help="Random starts of the discovery.")]
+Starts = Annotated[int, typer.Option(metavar="S", min=1, help="Random starts; up to 4 S until two agree.")]
 
 
 def learn(

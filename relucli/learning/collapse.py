@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.student import Student
 
-__all__ = ["CLEAR_GAIN", "Path", "candidates", "cheaper", "collapse", "explains", "merged", "without_idle"]
+__all__ = ["CLEAR_GAIN", "Path", "by_chance", "candidates", "cheaper", "collapse", "explains", "merged", "without_idle"]
 
 Array = NDArray[np.float64]
 
@@ -160,15 +160,20 @@ def collapse(x: Array, y: Array, fit: Fit, largest: int, smallest: int = 1) -> P
     return path
 
 
-def explains(larger: Fit, smaller: Fit) -> bool:
-    """Whether a larger model explains far more than noise could.
+def by_chance(fit: Fit) -> float:
+    """How much of the loss one more neuron may explain by chance: 2 p + 10 noise variances.
 
-    One more neuron may fit p parameters to noise over many half-spaces; a gain of six times 2 p + 10 noise variances
-    for each is beyond that.  Fits to different numbers of rows are not compared, and a fit without residual leaves
-    nothing to explain.
+    It fits p parameters to noise over many half-spaces.
+    """
+    return float((2 * fit.student.linear.size + 10) * fit.quadratic.noise_variance)
+
+
+def explains(larger: Fit, smaller: Fit, times: float = CLEAR_GAIN) -> bool:
+    """Whether a larger model explains far more than noise could: so many times what chance does, for each neuron.
+
+    Fits to different numbers of rows are not compared, and a fit without residual leaves nothing to explain.
     """
     if larger.quadratic.samples != smaller.quadratic.samples or smaller.quadratic.exact:
         return False
     gain = smaller.quadratic.loss - larger.quadratic.loss
-    each = (2 * smaller.student.linear.size + 10) * larger.quadratic.noise_variance
-    return gain > CLEAR_GAIN * each * max(1, larger.student.neurons - smaller.student.neurons)
+    return gain > times * by_chance(larger) * max(1, larger.student.neurons - smaller.student.neurons)

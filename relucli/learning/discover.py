@@ -39,7 +39,7 @@ PAIR_SCALES = (0.3, 0.05)
 
 def width(neurons: int) -> int:
     """Neurons to start with where ``neurons`` are wanted."""
-    return min(2 * neurons + 2, int(1.6 * neurons) + 4)
+    return min(2 * neurons + 6, int(1.6 * neurons) + 8)
 
 
 def _directions(count: int, p: int, bias: bool, rng: np.random.Generator) -> Array:

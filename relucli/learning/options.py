@@ -35,7 +35,7 @@ class LearnOptions:
     whiten : {"auto", "on", "off"}
         Whether to whiten the inputs for the moments.
     starts : int
-        Random starts of the discovery.
+        Random starts of the discovery, and up to four times as many until the best is found twice.
     seed : int
     loss : {"squared", "huber"}
         What a residual costs; huber stands heavy tails and a few percent of grossly wrong labels.

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.collapse import Path, candidates, cheaper, collapse
+from relucli.learning.collapse import Path, by_chance, candidates, cheaper, collapse
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import grown, iterative, overcomplete, width
 from relucli.learning.homogeneous import BEYOND_REACH, sigmas_out_of_reach
@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 ROUNDS = 3
 MORE_STARTS = 4
 BEYOND_DOUBT = 6.0
-PASS_WORK = 50_000_000
+PASS_WORK = 100_000_000
 HELD_OUT = 5
 FEW = 30
 RESIDUAL_SLICES = 8
@@ -44,8 +44,26 @@ TAMED = 0.5
 """Share of the residual such that a growth that leaves less makes a search from scratch superfluous."""
 
 
-def _discover(seen: Seen, most: int, options: LearnOptions, turn: int, workers: int) -> Path:
-    """The best model of each size over a few starts, on rows projected to the span."""
+def _found_twice(paths: list[Path]) -> bool:
+    """Whether another start led as low, up to chance, as the best did, at every size that is not clearly too small."""
+    if len(paths) < 2:
+        return False
+    first = min(paths, key=lambda path: path[max(path)].mse)
+    if first[max(first)].quadratic.exact:
+        return True
+    for m in range(clearly_needed(first), max(first) + 1):
+        losses = sorted(path[m].quadratic.loss for path in paths if m in path)
+        if len(losses) < 2 or losses[1] - losses[0] > by_chance(first[m]):
+            return False
+    return True
+
+
+def _discover(seen: Seen, most: int, options: LearnOptions, turn: int, workers: int, least: int = 1) -> Path:
+    """The best model of each size over a few starts, on rows projected to the span.
+
+    There are ``least`` times as many starts as the options say, and up to four times as many until the best is found
+    twice.
+    """
     route = iterative if options.discovery == "iterative" else overcomplete
     parameters = seen.x.shape[1] * (width(most) + 1)
     used = min(len(seen.y), max(6000, 20 * parameters, PASS_WORK // parameters**2))
@@ -55,7 +73,11 @@ def _discover(seen: Seen, most: int, options: LearnOptions, turn: int, workers: 
     def start(index: int) -> Path:
         return route(x, y, most, options.bias, np.random.default_rng([options.seed, 3, turn, index]))
 
-    paths = list(executor_for(workers).map(start, range(options.starts)))
+    paths: list[Path] = []
+    for batch in range(MORE_STARTS):
+        if batch >= least and _found_twice(paths):
+            break
+        paths += executor_for(workers).map(start, range(len(paths), len(paths) + options.starts))
     sizes = sorted(set().union(*paths), reverse=True)
     return {m: min((path[m] for path in paths if m in path), key=lambda fit: fit.quadratic.loss) for m in sizes}
 
@@ -158,11 +180,11 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric
     other than the error of the span among them, can be told apart in a second.  Where the residual still depends on
     the inputs, there are more starts, unless no network without biases would do better.
     """
-    workers, seen = split.engine.workers, split.seen(basis)
+    workers, seen, least = split.engine.workers, split.seen(basis), 1
     path = _at_best_scale(_discover(seen, most, options, 0, workers), seen, workers)
     if options.neurons is None:
         path = _within_reach(path, split, basis, options)
-    selection = select(path, seen, split, metric)
+    selection = select(path, seen, split, metric, options.neurons)
     for turn in range(1, ROUNDS):
         if selection.exact:
             break
@@ -170,18 +192,18 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric
         if unexplained:
             if _out_of_reach(selection.fit.student, split, basis, options):
                 break
-            options = replace(options, starts=MORE_STARTS * options.starts)
+            least = MORE_STARTS
         seen = split.seen(basis)
         known = _on_span(selection.fit.student, seen, options.bias)
         more = _grown(known, seen, most, options, turn) if unexplained else {}
         tamed = any(fit.mse < TAMED * known.mse for fit in more.values())
-        path = more if tamed else _discover(seen, most, options, turn, workers)
+        path = more if tamed else _discover(seen, most, options, turn, workers, least)
         for fit in (known, *more.values()):
             m = fit.student.neurons
             path[m] = min(fit, path.get(m, fit), key=lambda fit: fit.mse)
         path = _at_best_scale(path, seen, workers)
         if promises_more([*path.values(), *more.values()], known, seen):
-            again = select(path, seen, split, metric)
+            again = select(path, seen, split, metric, options.neurons)
             needed = clearly_needed(path) > selection.fit.student.neurons
             if needed or again.better_than(selection):
                 selection = again

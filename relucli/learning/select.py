@@ -27,8 +27,10 @@ ROUGHLY = 3e-2
 CLOSELY = 1e-2
 THINNING = 4
 ENOUGH = 10
-CERTAIN = 6.0
+CERTAIN = 5.0
+LIKELY = 2.0
 STALE = 0.9
+PROMISING = 2.0
 
 
 @dataclass(frozen=True)
@@ -126,17 +128,20 @@ def _one_standard_error(table: tuple[Model, ...], fits: dict[int, Polished]) -> 
     return min(alike, key=lambda m: fits[m].mse)
 
 
-def _not_left_out(chosen: int, fits: dict[int, Polished], split: Split) -> int:
+def _not_left_out(chosen: int, fits: dict[int, Polished], split: Split, wanted: int | None = None) -> int:
     """The least larger model, if any, that explains more of the rows fitted to than superfluous neurons could.
 
     Of models with as many parameters as that, the one that fits these rows best.
     Half-spaces are sought for these, so that they gain up to 2 noise variances for each parameter, as if they had twice
     as many.  Where rows differ in their noise it is as much more as the variances of their parameters.
+    For the number of neurons that is wanted less evidence is enough: from 2 noise variances for each parameter on,
+    to have them predicts better than to leave them out.
     """
     for m in sorted(m for m in fits if m > chosen):
         larger, noise = fits[m], fits[m].quadratic.noise_variance
         more = larger.student.parameters - fits[chosen].student.parameters
-        chance = (2 * more + CERTAIN * np.sqrt(4 * max(0, more))) * noise
+        sigmas = LIKELY if m == wanted else CERTAIN
+        chance = (2 * more + sigmas * np.sqrt(4 * max(0, more))) * noise
         gain = fits[chosen].quadratic.loss - larger.quadratic.loss
         many = split.rows.samples > ENOUGH * larger.student.parameters
         if many and more > 0 and gain > chance:
@@ -186,13 +191,14 @@ def promises_more(fits: list[Fit], known: Fit, seen: Seen) -> bool:
     return False
 
 
-def select(path: Path, seen: Seen, split: Split, metric: Metric) -> Selection:
+def select(path: Path, seen: Seen, split: Split, metric: Metric, wanted: int | None = None) -> Selection:
     """Choose the number of neurons.
 
     1. Polish upwards from the least number that is clearly needed, on a quarter of the rows first, where they are many;
        where that is not hopeless on all of them.  A fit without residual ends the search.
        Settle whether the linear part belongs to it.
-    2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean.
+    2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean,
+       and no larger model of the path explains more than chance.
        A linear function is a model too, unless neurons are clearly needed.  With no rows held out, it is a fit without
        residual that is looked for: end where two more neurons have hardly lowered it.
     3. Take the model of fewest parameters within one standard error of the best, or a larger one where that leaves out
@@ -208,6 +214,8 @@ def select(path: Path, seen: Seen, split: Split, metric: Metric) -> Selection:
         The same rows.
     metric : Metric
         Of the inputs.
+    wanted : int, optional
+        The number of neurons, if it is known.
     """
     lift, bias, engine = lifting(seen.basis, split.bias), split.bias, split.engine
     errors = {m: squares(fit.student, seen.held_x, seen.held_y) for m, fit in path.items()}
@@ -231,12 +239,13 @@ def select(path: Path, seen: Seen, split: Split, metric: Metric) -> Selection:
         errors[m] = split.squares(fits[m].student)
         if fits[m].quadratic.exact:
             return _exact(fits[m], m, errors, seen.held_y)
-        if smaller and errors[m].mean() >= min(errors[i].mean() for i in fits if i < m):
+        promising = any(explains(path[i], path[m], PROMISING) for i in path if i > m)
+        if smaller and errors[m].mean() >= min(errors[i].mean() for i in fits if i < m) and not promising:
             break
         if not len(seen.held_y) and m - 2 in fits and fits[m].quadratic.loss > STALE * fits[m - 2].quadratic.loss:
             break
     table = _table(errors, set(fits))
-    chosen = _not_left_out(_one_standard_error(table, fits), fits, split) if len(seen.held_y) else max(fits)
+    chosen = _not_left_out(_one_standard_error(table, fits), fits, split, wanted) if len(seen.held_y) else max(fits)
     return Selection(fits[chosen], table, errors[chosen], seen.held_y, False)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from relucli.learning.covariance import SandwichAccumulator, StructuredCovariance
-from relucli.learning.descent import Fit
+from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import overcomplete
 from relucli.learning.polish import polish
 from relucli.learning.select import Model, Selection, _not_left_out, _one_standard_error, clearly_needed, select
@@ -67,6 +67,32 @@ def test_a_neuron_that_explains_more_than_chance_is_not_left_out():
     split, fits = nested(0, 0.25, lambda z: np.ones(len(z)))
     assert _not_left_out(2, fits, split) == 3
     assert _not_left_out(3, fits, split) == 3
+
+
+def test_less_evidence_is_asked_of_the_number_that_is_wanted():
+    split, fits = nested(0, 0.0, lambda z: np.ones(len(z)))
+    # Ten parameters more: chance gains 20 +- 6 noise variances.
+    for gain, alone, wanted in ((20, 2, 2), (42, 2, 3), (65, 3, 3)):
+        loss = fits[2].quadratic.loss - gain * fits[3].quadratic.noise_variance
+        larger = {2: fits[2], 3: replace(fits[3], quadratic=replace(fits[3].quadratic, loss=loss))}
+        assert _not_left_out(2, larger, split) == _not_left_out(2, larger, split, 4) == alone
+        assert _not_left_out(2, larger, split, 3) == wanted
+
+
+@pytest.mark.parametrize(("gain", "tried"), [(0.0, [2, 3]), (60.0, [2, 3, 4])])
+def test_models_are_tried_as_long_as_larger_ones_explain_more_on_the_span(gain, tried):
+    rng = np.random.default_rng(1)
+    beta = np.vstack([np.eye(2, 4), rng.standard_normal((2, 4))])
+    x = np.asfortranarray(rng.standard_normal((8000, 4)))
+    y = np.maximum(x @ beta[:2].T, 0) @ [1.0, -1.0] + rng.standard_normal(8000)
+    split = Split.of(MemoryRows(x, y), 5, False, Engine())
+    seen = split.seen(np.eye(4))
+    signs = np.array([1.0, -1.0, 1.0, -1.0])
+    path = {m: fitted(seen.x, seen.y, Student(beta[:m], signs[:m], np.zeros(4), np.arange(4))) for m in range(1, 5)}
+    lower = replace(path[4].quadratic, loss=path[3].quadratic.loss - gain)  # 18 by chance
+    found = select(path | {4: replace(path[4], quadratic=lower)}, seen, split, Metric.standard(4))
+    assert [model.neurons for model in found.table if model.polished and model.neurons] == tried
+    assert found.fit.student.neurons == 2
 
 
 def test_of_models_with_as_many_parameters_the_one_that_explains_most_is_not_left_out():
