@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.student import Student
 
-__all__ = ["CLEAR_GAIN", "Path", "by_chance", "candidates", "cheaper", "collapse", "explains", "merged", "without_idle"]
+__all__ = [
+    "CLEAR_GAIN",
+    "PROMISING",
+    "Path",
+    "by_chance",
+    "candidates",
+    "cheaper",
+    "collapse",
+    "explains",
+    "merged",
+    "without_idle",
+]
 
 Array = NDArray[np.float64]
 
@@ -26,6 +37,7 @@ FINALISTS = 2
 FREE_RISE = 0.01
 IDLE = 1e-10
 CLEAR_GAIN = 6.0
+PROMISING = 2.0
 BELOW = 3
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.collapse import Path, by_chance, candidates, cheaper, collapse
+from relucli.learning.collapse import PROMISING, Path, by_chance, candidates, cheaper, collapse
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import grown, iterative, overcomplete, width
 from relucli.learning.homogeneous import BEYOND_REACH, sigmas_out_of_reach
@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 ROUNDS = 3
 MORE_STARTS = 4
 BEYOND_DOUBT = 6.0
-PASS_WORK = 100_000_000
+PASS_WORK = 75_000_000
 HELD_OUT = 5
 FEW = 30
 RESIDUAL_SLICES = 8
@@ -53,7 +53,7 @@ def _found_twice(paths: list[Path]) -> bool:
         return True
     for m in range(clearly_needed(first), max(first) + 1):
         losses = sorted(path[m].quadratic.loss for path in paths if m in path)
-        if len(losses) < 2 or losses[1] - losses[0] > by_chance(first[m]):
+        if len(losses) < 2 or losses[1] - losses[0] > PROMISING * by_chance(first[m]):
             return False
     return True
 
@@ -203,9 +203,9 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric
             path[m] = min(fit, path.get(m, fit), key=lambda fit: fit.mse)
         path = _at_best_scale(path, seen, workers)
         if promises_more([*path.values(), *more.values()], known, seen):
-            again = select(path, seen, split, metric, options.neurons)
+            again = select(path, seen, split, metric, options.neurons, True)
             needed = clearly_needed(path) > selection.fit.student.neurons
-            if needed or again.better_than(selection):
+            if needed or again.prefers_to(selection) or again.better_than(selection):
                 selection = again
                 continue
         if not unexplained:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from relucli.learning.blurred import unresolved
-from relucli.learning.collapse import Path, explains
+from relucli.learning.collapse import PROMISING, Path, explains
 from relucli.learning.covariance import SandwichAccumulator
 from relucli.learning.descent import Fit
 from relucli.learning.polish import Polished, polish
@@ -30,7 +30,6 @@ ENOUGH = 10
 CERTAIN = 5.0
 LIKELY = 2.0
 STALE = 0.9
-PROMISING = 2.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,11 @@ class Selection:
             return bool(self.exact or self.fit.quadratic.loss < 0.5 * other.fit.quadratic.loss)
         difference = other.squares - self.squares
         return bool(difference.mean() > difference.std() / np.sqrt(len(difference)))
+
+    def prefers_to(self, other: Selection) -> bool:
+        """Whether a model with as many neurons as the other was among those it was chosen from, and not taken."""
+        neurons = other.fit.student.neurons
+        return neurons != self.fit.student.neurons and any(m.polished and m.neurons == neurons for m in self.table)
 
 
 def clearly_needed(path: Path) -> int:
@@ -176,12 +180,12 @@ def _hopeless(larger: Array, smaller: Array, more: int, fit: Polished, split: Sp
 def promises_more(fits: list[Fit], known: Fit, seen: Seen) -> bool:
     """Whether a new fit predicts better than what is known already, both made on the same span.
 
-    Better is by two standard errors on held-out rows, or by far more than noise on the rows fitted to: close pairs
+    Better is by two standard errors on held-out rows, or by more than noise on the rows fitted to: close pairs
     show in few rows.  With none held out the latter must do.
     """
     if not len(seen.held_y):
         return min(fit.mse for fit in fits) < (1 - 1e-3) * known.mse
-    if any(explains(fit, known) for fit in fits):
+    if any(explains(fit, known, PROMISING) for fit in fits):
         return True
     now = squares(known.student, seen.held_x, seen.held_y)
     for fit in fits:
@@ -191,14 +195,16 @@ def promises_more(fits: list[Fit], known: Fit, seen: Seen) -> bool:
     return False
 
 
-def select(path: Path, seen: Seen, split: Split, metric: Metric, wanted: int | None = None) -> Selection:
+def select(
+    path: Path, seen: Seen, split: Split, metric: Metric, wanted: int | None = None, refined: bool = False
+) -> Selection:
     """Choose the number of neurons.
 
     1. Polish upwards from the least number that is clearly needed, on a quarter of the rows first, where they are many;
        where that is not hopeless on all of them.  A fit without residual ends the search.
        Settle whether the linear part belongs to it.
     2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean,
-       and no larger model of the path explains more than chance.
+       and on a refined span no larger model of the path explains more than chance.
        A linear function is a model too, unless neurons are clearly needed.  With no rows held out, it is a fit without
        residual that is looked for: end where two more neurons have hardly lowered it.
     3. Take the model of fewest parameters within one standard error of the best, or a larger one where that leaves out
@@ -216,6 +222,8 @@ def select(path: Path, seen: Seen, split: Split, metric: Metric, wanted: int | N
         Of the inputs.
     wanted : int, optional
         The number of neurons, if it is known.
+    refined : bool
+        Whether the span is that of an earlier fit: on one that is less well known more neurons make up for that.
     """
     lift, bias, engine = lifting(seen.basis, split.bias), split.bias, split.engine
     errors = {m: squares(fit.student, seen.held_x, seen.held_y) for m, fit in path.items()}
@@ -239,7 +247,7 @@ def select(path: Path, seen: Seen, split: Split, metric: Metric, wanted: int | N
         errors[m] = split.squares(fits[m].student)
         if fits[m].quadratic.exact:
             return _exact(fits[m], m, errors, seen.held_y)
-        promising = any(explains(path[i], path[m], PROMISING) for i in path if i > m)
+        promising = refined and any(explains(path[i], path[m], PROMISING) for i in path if i > m)
         if smaller and errors[m].mean() >= min(errors[i].mean() for i in fits if i < m) and not promising:
             break
         if not len(seen.held_y) and m - 2 in fits and fits[m].quadratic.loss > STALE * fits[m - 2].quadratic.loss:

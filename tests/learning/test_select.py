@@ -79,8 +79,10 @@ def test_less_evidence_is_asked_of_the_number_that_is_wanted():
         assert _not_left_out(2, larger, split, 3) == wanted
 
 
-@pytest.mark.parametrize(("gain", "tried"), [(0.0, [2, 3]), (60.0, [2, 3, 4])])
-def test_models_are_tried_as_long_as_larger_ones_explain_more_on_the_span(gain, tried):
+@pytest.mark.parametrize(
+    ("gain", "refined", "tried"), [(0.0, True, [2, 3]), (60.0, False, [2, 3]), (60.0, True, [2, 3, 4])]
+)
+def test_models_are_tried_as_long_as_larger_ones_explain_more_on_a_refined_span(gain, refined, tried):
     rng = np.random.default_rng(1)
     beta = np.vstack([np.eye(2, 4), rng.standard_normal((2, 4))])
     x = np.asfortranarray(rng.standard_normal((8000, 4)))
@@ -90,9 +92,18 @@ def test_models_are_tried_as_long_as_larger_ones_explain_more_on_the_span(gain, 
     signs = np.array([1.0, -1.0, 1.0, -1.0])
     path = {m: fitted(seen.x, seen.y, Student(beta[:m], signs[:m], np.zeros(4), np.arange(4))) for m in range(1, 5)}
     lower = replace(path[4].quadratic, loss=path[3].quadratic.loss - gain)  # 18 by chance
-    found = select(path | {4: replace(path[4], quadratic=lower)}, seen, split, Metric.standard(4))
-    assert [model.neurons for model in found.table if model.polished and model.neurons] == tried
+    path[4] = replace(path[4], quadratic=lower)
+    found = select(path, seen, split, Metric.standard(4), refined=refined)
+    assert [model.neurons for model in found.table if model.polished] == tried
     assert found.fit.student.neurons == 2
+
+
+def test_a_selection_is_preferred_to_one_whose_number_it_compared_and_did_not_take():
+    two, three = (Selection(fits(m)[m], (), np.ones(9), np.ones(9), False) for m in (2, 3))
+    polished, rough = ((model(2, 1.0, 0.0, known), model(3, 1.0, 0.0)) for known in (True, False))
+    assert replace(three, table=polished).prefers_to(two)
+    assert not replace(three, table=rough).prefers_to(two)
+    assert not replace(two, table=polished).prefers_to(two)
 
 
 def test_of_models_with_as_many_parameters_the_one_that_explains_most_is_not_left_out():
