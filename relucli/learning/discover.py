@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from relucli.learning.collapse import CLEAR_GAIN, Path, collapse, without_idle
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.student import Student
+from relucli.streaming.executors import executor_for
 
 __all__ = ["grown", "iterative", "overcomplete", "random_start", "width"]
 
@@ -23,6 +24,7 @@ Array = NDArray[np.float64]
 
 BIAS_SPREAD = 0.7
 NET = 512
+GATE_ROWS = 512
 COARSE_ROWS = 4
 LEAST_ROWS = 3000
 STAGE = 12
@@ -132,6 +134,17 @@ def overcomplete(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Ge
     return collapse(x, y, fit, neurons)
 
 
+def _correlations(x: Array, residual: Array, net: Array) -> Array:
+    """E[r 1_u x] for every half-space u of a net (g, p): (g, p).  A few rows at a time: they stay in cache."""
+    scores = np.zeros_like(net)
+    weighted = x * residual[:, None]
+    for i in range(0, len(x), GATE_ROWS):
+        inside = net @ x[i : i + GATE_ROWS].T
+        np.greater(inside, 0, out=inside)
+        scores += inside @ weighted[i : i + GATE_ROWS]
+    return scores / len(x)
+
+
 def _best_gate(x: Array, residual: Array, bias: bool, rng: np.random.Generator) -> tuple[Array, Array]:
     """The half-space u whose inputs correlate best with the residual, and the correlation E[r 1_u x].
 
@@ -139,14 +152,13 @@ def _best_gate(x: Array, residual: Array, bias: bool, rng: np.random.Generator) 
     1_u(x) <b, x> with some vector b, so |E r 1_u x| is the right score for it, whatever cancels within.
     """
     p = x.shape[1]
-    weighted = np.ascontiguousarray((x * residual[:, None]).T)
     best, gate = np.zeros(p), np.zeros(p)
     spread = np.inf
     for _ in range(5):
         net = _directions(NET, p, bias, rng)
         if np.isfinite(spread):
             net = gate + spread * net
-        scores = (weighted @ (x @ net.T > 0).astype(np.float64)).T / len(x)
+        scores = _correlations(x, residual, net)
         top = int(np.argmax((scores**2).sum(axis=1)))
         if scores[top] @ scores[top] > best @ best:
             best, gate = scores[top], net[top] / np.linalg.norm(net[top][: p - bias])
@@ -209,23 +221,25 @@ def _triples(unit: Array) -> list[Array]:
     return found
 
 
-def grown(x: Array, y: Array, fit: Fit, bias: bool, rng: np.random.Generator) -> Fit:
+def grown(x: Array, y: Array, fit: Fit, bias: bool, rng: np.random.Generator, workers: int = 1) -> Fit:
     """A fit with a neuron more, where the residual asks for it; at times with two, if these are close to each other.
 
     1. Find the half-space whose inputs correlate best with the residual.
     2. Try one neuron there, and pairs at a coarse and a fine scale; try to split the neurons that are there, and to
        make three of close pairs.  Refit everything jointly, and keep what is best.
 
-    Parameters and result are those of `overcomplete`, but for the fit to grow.
+    Parameters and result are those of `overcomplete`, but for the fit to grow and the threads that try.
     """
     residual = y - fit.student(x)
     gate, pull = _best_gate(x, residual, bias, rng)
     old = fit.student.beta / np.maximum(np.linalg.norm(fit.student.beta, axis=1, keepdims=True), 1e-300)
     tries = [np.vstack([old, added]) for added in _additions(gate, pull)]
     tries += _splits(x, residual, fit.student, bias) + _triples(old)
-    starts = [_fitted(directions, x, y, PAIR_RIDGE) for directions in tries]
-    trials = [fitted(x, y, start, steps=12, tolerance=1e-2, damping=1e-2) for start in starts]
-    return min(trials, key=lambda trial: trial.quadratic.loss)
+
+    def refit(directions: Array) -> Fit:
+        return fitted(x, y, _fitted(directions, x, y, PAIR_RIDGE), steps=12, tolerance=1e-2, damping=1e-2)
+
+    return min(executor_for(workers).map(refit, tries), key=lambda trial: trial.quadratic.loss)
 
 
 def iterative(x: Array, y: Array, neurons: int, bias: bool, rng: np.random.Generator) -> Path:

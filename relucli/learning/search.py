@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from relucli.learning.collapse import PROMISING, Path, by_chance, candidates, cheaper, collapse
+from relucli.learning.collapse import PROMISING, Path, by_chance, candidates, cheaper, collapse, explains
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import grown, iterative, overcomplete, width
 from relucli.learning.homogeneous import BEYOND_REACH, sigmas_out_of_reach
@@ -96,7 +96,7 @@ def _on_span(student: Student, seen: Seen, bias: bool) -> Fit:
     return fitted(seen.x, seen.y, lowered(student, seen.basis, bias))
 
 
-def _grown(known: Fit, seen: Seen, most: int, options: LearnOptions, turn: int) -> Path:
+def _grown(known: Fit, seen: Seen, most: int, options: LearnOptions, turn: int, workers: int) -> Path:
     """A fit on a span with what its residual asks for: a neuron or two, as few of them as were wanted.
 
     Where there are as many already, in place of the one that does least.
@@ -105,7 +105,7 @@ def _grown(known: Fit, seen: Seen, most: int, options: LearnOptions, turn: int) 
         return {}
     full = known.student.neurons >= most
     fit = fitted(seen.x, seen.y, cheaper(known)) if full else known
-    more = grown(seen.x, seen.y, fit, options.bias, np.random.default_rng([options.seed, 6, turn]))
+    more = grown(seen.x, seen.y, fit, options.bias, np.random.default_rng([options.seed, 6, turn]), workers)
     return collapse(seen.x, seen.y, more, most, min(most, known.student.neurons))
 
 
@@ -178,9 +178,9 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric
 
     A first fit knows the span much better than the moments did, so that what was blurred, neurons closer to each
     other than the error of the span among them, can be told apart in a second.  Where the residual still depends on
-    the inputs, there are more starts, unless no network without biases would do better.
+    the inputs, the fit is grown, or there are more starts, unless no network without biases would do better.
     """
-    workers, seen, least = split.engine.workers, split.seen(basis), 1
+    workers, seen = split.engine.workers, split.seen(basis)
     path = _at_best_scale(_discover(seen, most, options, 0, workers), seen, workers)
     if options.neurons is None:
         path = _within_reach(path, split, basis, options)
@@ -189,15 +189,14 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric
         if selection.exact:
             break
         basis, unexplained = _refined_basis(selection.fit, split, options, metric)
-        if unexplained:
-            if _out_of_reach(selection.fit.student, split, basis, options):
-                break
-            least = MORE_STARTS
+        if unexplained and _out_of_reach(selection.fit.student, split, basis, options):
+            break
         seen = split.seen(basis)
         known = _on_span(selection.fit.student, seen, options.bias)
-        more = _grown(known, seen, most, options, turn) if unexplained else {}
+        more = _grown(known, seen, most, options, turn, workers) if unexplained else {}
         tamed = any(fit.mse < TAMED * known.mse for fit in more.values())
-        path = more if tamed else _discover(seen, most, options, turn, workers, least)
+        at_a_loss = unexplained and not any(explains(fit, known) for fit in more.values())
+        path = more if tamed else _discover(seen, most, options, turn, workers, MORE_STARTS if at_a_loss else 1)
         for fit in (known, *more.values()):
             m = fit.student.neurons
             path[m] = min(fit, path.get(m, fit), key=lambda fit: fit.mse)

@@ -156,12 +156,24 @@ def _not_left_out(chosen: int, fits: dict[int, Polished], split: Split, wanted: 
     return chosen
 
 
+def _many(student: Student, split: Split) -> bool:
+    """Whether a part of the rows is enough for a first look."""
+    return split.rows.samples > THINNING * ENOUGH * student.parameters
+
+
 def _rough(student: Student, split: Split, metric: Metric) -> tuple[Polished, Array]:
     """A fit to a part of the rows, and its squared errors on the held-out rows."""
-    many = split.rows.samples > THINNING * ENOUGH * student.parameters
-    rows = (part(split.rows, THINNING, True) if many else None) or split.rows
+    rows = (part(split.rows, THINNING, True) if _many(student, split) else None) or split.rows
     fit = polish(rows, student, split.bias, split.engine, metric, steps=STEPS, tolerance=ROUGHLY)
     return fit, split.squares(fit.student)
+
+
+def _may_help(path: Path, m: int) -> bool:
+    """Whether m neurons or more explain more than chance on the span beside m - 1, as far as fits can be compared."""
+    if m - 1 not in path:
+        return True
+    alike = [path[i].quadratic.samples == path[m - 1].quadratic.samples for i in path if i >= m]
+    return not all(alike) or any(explains(path[i], path[m - 1], 1.0) for i in path if i >= m)
 
 
 def _hopeless(larger: Array, smaller: Array, more: int, fit: Polished, split: Split) -> bool:
@@ -204,7 +216,7 @@ def select(
        where that is not hopeless on all of them.  A fit without residual ends the search.
        Settle whether the linear part belongs to it.
     2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean,
-       and on a refined span no larger model of the path explains more than chance.
+       and on a refined span no larger model of the path explains more than chance; on the first, as soon as none does.
        A linear function is a model too, unless neurons are clearly needed.  With no rows held out, it is a fit without
        residual that is looked for: end where two more neurons have hardly lowered it.
     3. Take the model of fewest parameters within one standard error of the best, or a larger one where that leaves out
@@ -236,6 +248,8 @@ def select(
         if fits[0].quadratic.exact:
             return _exact(fits[0], 0, errors, seen.held_y)
     for m in range(max(1, least), max(path) + 1):
+        if fits and not refined and _many(path[m].student.lifted(lift), split) and not _may_help(path, m):
+            break
         fit, rough[m] = _rough(path[m].student.lifted(lift), split, metric)
         smaller = [i for i in rough if i < m] if len(seen.held_y) else []
         if smaller:

@@ -44,9 +44,14 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
     """
     allowed = tolerated_rise(fit, fit.student.beta.shape[1] - bias)
 
+    def refit(start: Student, dense: bool) -> Polished:
+        return polish(rows, start, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2)
+
     def best(starts: list[Student]) -> Polished | None:
-        refits = (polish(rows, s, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2) for s in starts)
-        without = min(refits, key=lambda refit: refit.quadratic.loss)
+        refits = [(refit(start, False), start) for start in starts]
+        without, start = min(refits, key=lambda pair: pair[0].quadratic.loss)
+        if dense and not without.converged:
+            without = min(without, refit(start, True), key=lambda refit: refit.quadratic.loss)
         close = without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed
         return without if close else None
 
