@@ -216,7 +216,8 @@ def select(
        where that is not hopeless on all of them.  A fit without residual ends the search.
        Settle whether the linear part belongs to it.
     2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean,
-       and on a refined span no larger model of the path explains more than chance; on the first, as soon as none does.
+       and on a refined span no larger model of the path explains more than chance.
+       On the first span, with many rows, end it as soon as none does.
        A linear function is a model too, unless neurons are clearly needed.  With no rows held out, it is a fit without
        residual that is looked for: end where two more neurons have hardly lowered it.
     3. Take the model of fewest parameters within one standard error of the best, or a larger one where that leaves out
@@ -248,7 +249,8 @@ def select(
         if fits[0].quadratic.exact:
             return _exact(fits[0], 0, errors, seen.held_y)
     for m in range(max(1, least), max(path) + 1):
-        if fits and not refined and _many(path[m].student.lifted(lift), split) and not _may_help(path, m):
+        first_look = not refined and len(seen.held_y) > 0 and _many(path[m].student.lifted(lift), split)
+        if fits and first_look and not _may_help(path, m):
             break
         fit, rough[m] = _rough(path[m].student.lifted(lift), split, metric)
         smaller = [i for i in rough if i < m] if len(seen.held_y) else []
