@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 ROUNDS = 3
 MORE_STARTS = 4
 BEYOND_DOUBT = 6.0
-PASS_WORK = 75_000_000
+PASS_WORK = 12_500_000
 HELD_OUT = 5
 FEW = 30
 RESIDUAL_SLICES = 8
@@ -62,11 +62,12 @@ def _discover(seen: Seen, most: int, options: LearnOptions, turn: int, workers: 
     """The best model of each size over a few starts, on rows projected to the span.
 
     There are ``least`` times as many starts as the options say, and up to four times as many until the best is found
-    twice.
+    twice.  They see a share of the rows where there are many.  On the span of an earlier fit what is not clearly too
+    small is then refitted to all; on the first it would make up for what is wrong with that.
     """
     route = iterative if options.discovery == "iterative" else overcomplete
-    parameters = seen.x.shape[1] * (width(most) + 1)
-    used = min(len(seen.y), max(6000, 20 * parameters, PASS_WORK // parameters**2))
+    p = seen.x.shape[1]
+    used = min(len(seen.y), max(6000, 20 * p * (width(most) + 1), PASS_WORK // (p * (most + 1)) ** 2))
     step = round(len(seen.y) / used)
     x, y = np.asfortranarray(seen.x[::step]), seen.y[::step]
 
@@ -79,7 +80,13 @@ def _discover(seen: Seen, most: int, options: LearnOptions, turn: int, workers: 
             break
         paths += executor_for(workers).map(start, range(len(paths), len(paths) + options.starts))
     sizes = sorted(set().union(*paths), reverse=True)
-    return {m: min((path[m] for path in paths if m in path), key=lambda fit: fit.quadratic.loss) for m in sizes}
+    best = {m: min((path[m] for path in paths if m in path), key=lambda fit: fit.quadratic.loss) for m in sizes}
+    if turn == 0 or step == 1:
+        return best
+    doubtful = [m for m in sizes if m >= clearly_needed(best) - 1 and not best[m].quadratic.exact]
+    x = np.asfortranarray(seen.x)
+    refits = executor_for(workers).map(lambda m: fitted(x, seen.y, best[m].student), doubtful)
+    return best | dict(zip(doubtful, refits, strict=True))
 
 
 def _at_best_scale(path: Path, seen: Seen, workers: int) -> Path:

@@ -30,6 +30,7 @@ ENOUGH = 10
 CERTAIN = 5.0
 LIKELY = 2.0
 STALE = 0.9
+NOTHING = 0.25
 
 
 @dataclass(frozen=True)
@@ -169,11 +170,14 @@ def _rough(student: Student, split: Split, metric: Metric) -> tuple[Polished, Ar
 
 
 def _may_help(path: Path, m: int) -> bool:
-    """Whether m neurons or more explain more than chance on the span beside m - 1, as far as fits can be compared."""
+    """Whether m neurons or more explain on the span what m - 1 do not, as far as fits can be compared.
+
+    A superfluous neuron explains more than a quarter of what chance may.
+    """
     if m - 1 not in path:
         return True
     alike = [path[i].quadratic.samples == path[m - 1].quadratic.samples for i in path if i >= m]
-    return not all(alike) or any(explains(path[i], path[m - 1], 1.0) for i in path if i >= m)
+    return not all(alike) or any(explains(path[i], path[m - 1], NOTHING) for i in path if i >= m)
 
 
 def _hopeless(larger: Array, smaller: Array, more: int, fit: Polished, split: Split) -> bool:
@@ -238,7 +242,7 @@ def select(
     refined : bool
         Whether the span is that of an earlier fit: on one that is less well known more neurons make up for that.
     """
-    lift, bias, engine = lifting(seen.basis, split.bias), split.bias, split.engine
+    lift, bias, engine, held = lifting(seen.basis, split.bias), split.bias, split.engine, len(seen.held_y) > 0
     errors = {m: squares(fit.student, seen.held_x, seen.held_y) for m, fit in path.items()}
     fits: dict[int, Polished] = {}
     rough: dict[int, Array] = {}
@@ -249,11 +253,11 @@ def select(
         if fits[0].quadratic.exact:
             return _exact(fits[0], 0, errors, seen.held_y)
     for m in range(max(1, least), max(path) + 1):
-        first_look = not refined and len(seen.held_y) > 0 and _many(path[m].student.lifted(lift), split)
-        if fits and first_look and not _may_help(path, m):
+        start = path[m].student.lifted(lift)
+        if held and fits and not refined and _many(start, split) and not _may_help(path, m):
             break
-        fit, rough[m] = _rough(path[m].student.lifted(lift), split, metric)
-        smaller = [i for i in rough if i < m] if len(seen.held_y) else []
+        fit, rough[m] = _rough(start, split, metric)
+        smaller = [i for i in rough if i < m and held]
         if smaller:
             best = min(smaller, key=lambda i: rough[i].mean())
             if _hopeless(rough[m], rough[best], m - best, fit, split):
@@ -264,12 +268,12 @@ def select(
         if fits[m].quadratic.exact:
             return _exact(fits[m], m, errors, seen.held_y)
         promising = refined and any(explains(path[i], path[m], PROMISING) for i in path if i > m)
-        if smaller and errors[m].mean() >= min(errors[i].mean() for i in fits if i < m) and not promising:
+        if smaller and not promising and errors[m].mean() >= min(errors[i].mean() for i in fits if i < m):
             break
-        if not len(seen.held_y) and m - 2 in fits and fits[m].quadratic.loss > STALE * fits[m - 2].quadratic.loss:
+        if not held and m - 2 in fits and fits[m].quadratic.loss > STALE * fits[m - 2].quadratic.loss:
             break
     table = _table(errors, set(fits))
-    chosen = _not_left_out(_one_standard_error(table, fits), fits, split, wanted) if len(seen.held_y) else max(fits)
+    chosen = _not_left_out(_one_standard_error(table, fits), fits, split, wanted) if held else max(fits)
     return Selection(fits[chosen], table, errors[chosen], seen.held_y, False)
 
 

@@ -80,7 +80,8 @@ def test_less_evidence_is_asked_of_the_number_that_is_wanted():
 
 
 @pytest.mark.parametrize(
-    ("gain", "refined", "tried"), [(0.0, True, [2, 3]), (60.0, False, [2, 3]), (60.0, True, [2, 3, 4])]
+    ("gain", "refined", "tried"),
+    [(0.0, False, [2]), (0.0, True, [2, 3]), (60.0, False, [2, 3]), (60.0, True, [2, 3, 4])],
 )
 def test_models_are_tried_as_long_as_larger_ones_explain_more_on_a_refined_span(gain, refined, tried):
     rng = np.random.default_rng(1)
