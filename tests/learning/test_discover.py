@@ -2,13 +2,21 @@ import numpy as np
 import pytest
 
 from relucli.learning.descent import fitted
-from relucli.learning.discover import _splits, grown, iterative, overcomplete, random_start
+from relucli.learning.discover import GATE_ROWS, _correlations, _splits, grown, iterative, overcomplete, random_start
 from relucli.learning.student import Student, augmented
 
 
 def teacher(rng, m, p, bias=False):
     beta = rng.standard_normal((m, p))
     return Student(beta, rng.choice([-1.0, 1.0], m), rng.standard_normal(p), np.arange(p))
+
+
+@pytest.mark.parametrize("rows", [1, GATE_ROWS, 3 * GATE_ROWS + 7])
+def test_correlations_are_means_over_half_spaces(rows):
+    rng = np.random.default_rng(0)
+    x, residual, net = rng.standard_normal((rows, 3)), rng.standard_normal(rows), rng.standard_normal((20, 3))
+    wanted = [np.mean(residual[:, None] * (x @ u > 0)[:, None] * x, axis=0) for u in net]
+    np.testing.assert_allclose(_correlations(np.asfortranarray(x), residual, net), wanted, atol=1e-14)
 
 
 @pytest.mark.parametrize("route", [overcomplete, iterative])
@@ -42,7 +50,8 @@ def test_growing_splits_a_pair_that_was_taken_as_one(angle):
     y = truth(x)
     one = fitted(x, y, Student(beta[[0, 2]], np.array([1.0, 1.0]), np.zeros(3), np.arange(3)))
     assert one.mse > 1e-9
-    more = grown(x, y, one, False, rng)
+    more = grown(x, y, one, False, np.random.default_rng(6))
+    np.testing.assert_array_equal(grown(x, y, one, False, np.random.default_rng(6), 2).student.beta, more.student.beta)
     assert more.student.neurons > 2
     assert fitted(x, y, more.student).quadratic.exact
 

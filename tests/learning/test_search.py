@@ -58,3 +58,15 @@ def test_starts_are_made_until_the_best_is_found_twice(monkeypatch, least, losse
     found = _discover(seen, 2, LearnOptions(neurons=2), 0, 1, least)
     assert len(starts) == len(set(starts)) == made
     assert found[2].quadratic.loss == min(losses[:made])
+
+
+def test_models_that_are_not_clearly_too_small_see_all_rows_of_a_refined_span():
+    rng = np.random.default_rng(0)
+    x, beta = rng.standard_normal((40_000, 4)), rng.standard_normal((3, 4))
+    y = np.maximum(x @ beta.T, 0).sum(axis=1) + rng.standard_normal(40_000)
+    seen = Seen(np.eye(4), x, y, x[:0], y[:0])
+    first, refined = (_discover(seen, 10, LearnOptions(), turn, 2) for turn in (0, 1))
+    assert max(fit.quadratic.samples for fit in first.values()) < 10_000
+    assert {m: fit.quadratic.samples for m, fit in refined.items() if m > 1} == dict.fromkeys(range(2, 11), 40_000)
+    for m in range(3, 11):  # as good as the truth, to which chance adds as many noise variances as parameters or so
+        assert refined[m].quadratic.loss < ((y - np.maximum(x @ beta.T, 0).sum(axis=1)) ** 2).sum()
