@@ -30,7 +30,7 @@ ENOUGH = 10
 CERTAIN = 5.0
 LIKELY = 2.0
 STALE = 0.9
-NOTHING = 0.25
+NOTHING = 0.5
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _rough(student: Student, split: Split, metric: Metric) -> tuple[Polished, Ar
 def _may_help(path: Path, m: int) -> bool:
     """Whether m neurons or more explain on the span what m - 1 do not, as far as fits can be compared.
 
-    A superfluous neuron explains more than a quarter of what chance may.
+    A superfluous neuron mostly explains a quarter to all of what chance may.
     """
     if m - 1 not in path:
         return True
