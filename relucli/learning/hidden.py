@@ -24,7 +24,7 @@ from relucli.learning.blurred import STEPS, TOLERANCE, at_mean
 from relucli.learning.blurred_pair import BlurredPair, length
 from relucli.learning.identify import orientations
 from relucli.learning.mean_field import field, mean_field
-from relucli.learning.polish import Polished
+from relucli.learning.polish import Polished, polish
 from relucli.learning.structured import Metric
 from relucli.streaming.fold import Engine, Rows
 
@@ -39,6 +39,9 @@ DECISIVE = 8.0
 def revealed(rows: Rows, fit: Polished, most: int, bias: bool, engine: Engine, metric: Metric) -> Polished:
     """A fit with a pair in place of its linear part, if there is one and neurons may be so many.
 
+    Where the linear part was left out, since it costs about what it explains, it is fitted for this; the pair must
+    then explain more than two noise variances for each of the 2 p parameters more.
+
     Parameters
     ----------
     rows : Rows
@@ -49,27 +52,39 @@ def revealed(rows: Rows, fit: Polished, most: int, bias: bool, engine: Engine, m
     bias, engine, metric
         As in `polish`.
     """
-    student, (d, p) = fit.student, (len(metric.mean), len(fit.student.linear))
-    if len(student.free) < p or student.neurons + 2 > most or fit.quadratic.exact:
+    student, p = fit.student, len(fit.student.linear)
+    if student.neurons + 2 > most or fit.quadratic.exact:
         return fit
+    if len(student.free) == p:
+        return _in_place_of_linear(rows, fit, bias, engine, metric) or fit
+    free = polish(rows, replace(student, free=np.arange(p)), bias, engine, metric, dense=False)
+    pair = _in_place_of_linear(rows, free, bias, engine, metric)
+    if pair is None or fit.quadratic.loss - pair.quadratic.loss <= 4 * p * fit.quadratic.noise_variance:
+        return fit
+    return pair
+
+
+def _in_place_of_linear(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric) -> Polished | None:
+    """A fit with a pair in place of its linear part, if the evidence for that is decisive."""
+    student, (d, p) = fit.student, (len(metric.mean), len(fit.student.linear))
     student = student.flipped(orientations(student.beta, student.signs, student.linear)[0])
     step, noise = 2 * student.linear, fit.quadratic.noise_variance
     size = length(step, metric)
     chance = p + 2 * DECISIVE
     if size**2 / 4 < chance * noise * fit.normal.inverse[1][-1, -1]:
-        return fit
+        return None
     rest = replace(student, linear=np.zeros(p), free=np.arange(d, p))
     evaluate = mean_field(rows, bias, engine, noise, np.zeros((rest.neurons + 1, rest.neurons + 1)))
     slope, gram = evaluate(BlurredPair(rest, step, step / size, np.log([size / ANYTHING, ANYTHING]), metric))
     around = slice(rest.parameters + p, rest.parameters + 2 * p)
     along = gram.solve(slope.gradient)[around]
     if along @ slope.gradient[around] < chance * noise:
-        return fit
+        return None
     without = fit.quadratic.loss + noise * p * gram.volume
     start = BlurredPair(rest, step, along / length(along, metric), np.log([size, 1.0]), metric)
     found = field(rows, start, bias, engine, noise, volume=True, steps=STEPS, tolerance=ROUGHLY)
     if not found.converged or found.energy > without - 2 * noise * DECISIVE:
-        return fit
+        return None
     found = field(rows, found.pair, bias, engine, noise, volume=False, steps=STEPS, tolerance=TOLERANCE)
     pair = (rest.neurons, rest.neurons + 1)
     return replace(at_mean(rows, fit, found.pair.nearest(), bias, engine, metric), blurred=(pair,))

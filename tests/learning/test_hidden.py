@@ -101,6 +101,28 @@ def test_a_linear_part_of_nothing_but_noise_is_no_pair():
         assert revealed(rows, fit, 3, False, Engine(), Metric.standard(100)) is fit
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_pair_is_found_where_the_linear_part_was_left_out(bias):
+    teacher, rows = paired(2, bias)
+    neuron = np.append(teacher.weights[2], teacher.biases[2]) if bias else teacher.weights[2]
+    start = Student(neuron[None], np.ones(1), np.zeros(DIM + bias), np.arange(DIM, DIM + bias))
+    fit = polish(rows, start, bias, Engine(), Metric.standard(DIM))
+    found = revealed(rows, fit, 3, bias, Engine(), Metric.standard(DIM))
+    assert found.blurred == ((1, 2),)
+    assert error(found, teacher, bias) < 2 < error(fit, teacher, bias)
+
+
+def test_no_pair_where_a_linear_part_was_left_out_that_is_chance(monkeypatch):
+    monkeypatch.setattr("relucli.learning.hidden._in_place_of_linear", lambda rows, fit, *a: fit)  # whatever it says
+    rng = np.random.default_rng(0)
+    clear = directions(rng, 1)
+    x = rng.standard_normal((SAMPLES, DIM))
+    rows = MemoryRows(x, np.maximum(x @ clear[0], 0) + NOISE * rng.standard_normal(SAMPLES))
+    start = Student(clear, np.ones(1), np.zeros(DIM), np.empty(0, dtype=int))
+    fit = polish(rows, start, False, Engine(), Metric.standard(DIM))
+    assert revealed(rows, fit, 3, False, Engine(), Metric.standard(DIM)) is fit
+
+
 def test_no_more_neurons_than_were_asked_for():
     teacher, rows = paired(1, False)
     fit = linear_fit(rows, teacher, False)
