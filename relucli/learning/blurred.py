@@ -88,8 +88,10 @@ def sharpened(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Met
         beta, nearest = student.beta.copy(), found.pair.nearest()
         beta[[*np.setdiff1d(np.arange(student.neurons), [i, j]), i, j]] = nearest.beta
         mean = at_mean(rows, fit, replace(student, beta=beta, linear=nearest.linear), bias, engine, metric)
-        # A mean of what the data allow is among it, or nearly so.
-        if found.converged and mean.quadratic.loss - fit.quadratic.loss <= TOLERATED * noise * beta.shape[1]:
+        rise = mean.quadratic.loss - fit.quadratic.loss
+        # A mean of what the data allow is among it, or nearly so; one on the way to it may mend a descent that ended
+        # in a bad minimum.
+        if rise < 0 or (found.converged and rise <= TOLERATED * noise * beta.shape[1]):
             unsure = ((min(i, j), max(i, j)),) if found.pair.angle < UNSURE * found.pair.rho else ()
             fit = replace(mean, blurred=(*fit.blurred, *unsure))
     return fit

@@ -45,10 +45,13 @@ class Polished(Outcome):
         The normal matrix at the student.
     blurred : tuple of pairs of int
         Neurons of which only the sum is known (`hidden`, `blurred`).
+    bent : bool
+        Whether quasi-Newton steps did not end it.
     """
 
     normal: StructuredNormal
     blurred: tuple[tuple[int, int], ...] = ()
+    bent: bool = False
 
 
 def slope_at(
@@ -70,6 +73,7 @@ def polish(
     loss: Loss = SQUARED,
     narrow: bool = False,
     dense: bool = True,
+    bent: bool = False,
     steps: int = STEPS,
     tolerance: float = 3e-3,
 ) -> Polished:
@@ -95,6 +99,8 @@ def polish(
         Whether float32 inputs may be multiplied as such: the residual must be far larger than their rounding.
     dense : bool
         Whether the second may follow: in vain where noise blurs what makes the loss bend.
+    bent : bool
+        Whether the first is known to take many.
     steps : int
         Largest number of steps.
     tolerance : float
@@ -107,11 +113,14 @@ def polish(
         return engine.fold(NormalAccumulator(moved, bias, stale, loss), rows, "polish").quadratic
 
     affordable = _affordable(rows, student)
-    quick = quasi_newton(structured, student, min(steps, QUICK) if affordable else steps, tolerance)
-    if quick.converged or not (affordable and dense):
-        return Polished(quick.point, quick.slope, quick.history, quick.converged, quick.curvature)
+    if not (affordable and dense and bent):
+        quick = quasi_newton(structured, student, min(steps, QUICK) if affordable else steps, tolerance)
+        if quick.converged or not (affordable and dense):
+            found = quick.point, quick.slope, quick.history, quick.converged, quick.curvature
+            return Polished(*found, bent=not quick.converged)
     fit = descend(exactly, student, steps=steps, tolerance=tolerance, damping=1e-4, probing=student.parameters > CHEAP)
-    return Polished(fit.student, fit.quadratic, fit.history, fit.converged, structured(fit.student)[1])
+    normal = structured(fit.student)[1]
+    return Polished(fit.student, fit.quadratic, fit.history, fit.converged, normal, bent=True)
 
 
 def _affordable(rows: Rows, student: Student) -> bool:

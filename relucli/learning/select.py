@@ -262,7 +262,8 @@ def select(
             best = min(smaller, key=lambda i: rough[i].mean())
             if _hopeless(rough[m], rough[best], m - best, fit, split):
                 break
-        fits[m] = polish(split.rows, fit.student, bias, engine, metric, steps=STEPS, tolerance=CLOSELY)
+        closely = ROUGHLY if unresolved(fit, metric) else CLOSELY
+        fits[m] = polish(split.rows, fit.student, bias, engine, metric, bent=fit.bent, steps=STEPS, tolerance=closely)
         fits[m] = settle(split.rows, fits[m], bias, engine, metric, dense=not unresolved(fits[m], metric))
         errors[m] = split.squares(fits[m].student)
         if fits[m].quadratic.exact:

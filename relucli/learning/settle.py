@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 
 HOPELESS = 30.0
 SETTLING = 12
+BRIEFLY = 4
 TRIAL_ROWS = 20_000
 TRIAL_STEPS = 30
 
@@ -29,7 +30,7 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
     """Polish in the identifiable coordinates: without the linear part if orientations exist that need none.
 
     1. Step from the fit to where there is no linear part (`tied`), for each likely choice of neurons to turn, and
-       polish there.
+       polish there: all choices briefly, then those that may be the best.
     2. Where a close pair lets the loss bend within that step, fit on the span of the fit, from every choice, and polish
        the best.
 
@@ -42,16 +43,23 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
     bias, engine, metric, dense
         As in `polish`.
     """
-    allowed = tolerated_rise(fit, fit.student.beta.shape[1] - bias)
+    fewer = fit.student.beta.shape[1] - bias
+    allowed = tolerated_rise(fit, fewer)
+    expected = (fewer + 2 * np.sqrt(2.0 * fewer)) * fit.quadratic.noise_variance
 
-    def refit(start: Student, dense: bool) -> Polished:
-        return polish(rows, start, bias, engine, metric, dense=dense, steps=SETTLING, tolerance=1e-2)
+    def refit(start: Student, steps: int, dense: bool = False) -> Polished:
+        return polish(rows, start, bias, engine, metric, dense=dense, bent=dense, steps=steps, tolerance=1e-2)
 
     def best(starts: list[Student]) -> Polished | None:
-        refits = [(refit(start, False), start) for start in starts]
+        ends = list(zip(starts, starts, strict=True))
+        if len(starts) > 1 and not fit.quadratic.exact:
+            brief = [(refit(start, BRIEFLY), start) for start in starts]
+            least = min(end.quadratic.loss for end, _ in brief)
+            ends = [(end.student, start) for end, start in brief if end.quadratic.loss - least <= allowed]
+        refits = [(refit(end, SETTLING), start) for end, start in ends]
         without, start = min(refits, key=lambda pair: pair[0].quadratic.loss)
-        if dense and not without.converged:
-            without = min(without, refit(start, True), key=lambda refit: refit.quadratic.loss)
+        if dense and not without.converged and without.quadratic.loss - fit.quadratic.loss > expected:
+            without = min(without, refit(start, SETTLING, True), key=lambda end: end.quadratic.loss)
         close = without.quadratic.exact or without.quadratic.loss - fit.quadratic.loss <= allowed
         return without if close else None
 

@@ -83,6 +83,24 @@ def test_polishing_is_exact_without_noise_by_either_route(monkeypatch, affordabl
     np.testing.assert_allclose(fit.student.beta, truth.beta, atol=1e-10)
 
 
+def test_quick_steps_are_left_out_where_they_are_known_not_to_end():
+    rng = np.random.default_rng(12)
+    near = rng.standard_normal(12)
+    bending = student([near, near + 0.05 * rng.standard_normal(12)], [1, -1], np.zeros(12))
+    straight = student(rng.standard_normal((2, 12)), [1, -1], np.zeros(12))
+    x, noise = rng.standard_normal((5000, 12)), 0.01 * rng.standard_normal(5000)
+    for truth, bent in ((bending, True), (straight, False)):
+        rows, start, engine = MemoryRows(x, truth(x) + noise), truth.moved(0.2 * rng.standard_normal(24)), Engine()
+        fit = polish(rows, start, False, engine, Metric.standard(12))
+        assert fit.bent == bent
+        quickly = engine.passes
+        again = polish(rows, start, False, engine, Metric.standard(12), bent=True)
+        assert again.bent
+        if bent:  # the same damped steps, and no others
+            np.testing.assert_array_equal(again.student.beta, fit.student.beta)
+            assert engine.passes - quickly < quickly - 12
+
+
 def test_float32_is_enough_where_the_noise_is_far_larger_than_its_rounding():
     rng = np.random.default_rng(13)
     truth = student(rng.standard_normal((2, 6)), [1, -1], np.zeros(6))

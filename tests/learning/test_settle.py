@@ -1,10 +1,12 @@
 """Settling: a linear part is dropped where none is needed, and only there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from relucli.learning.polish import polish
-from relucli.learning.settle import settle
+from relucli.learning.settle import BRIEFLY, SETTLING, settle
 from relucli.learning.structured import Metric
 from relucli.learning.student import Student, augmented
 from relucli.storage.dataset import MemoryRows
@@ -72,6 +74,43 @@ def test_every_likely_choice_of_neurons_to_turn_is_tried(seed, monkeypatch):
     # A close pair may be turned together nearly unnoticed: of seed 6 the likeliest choice is wrong.
     truth, rows = close(seed, 0.15, 1)
     assert settled(rows, truth.flipped(np.arange(4) < 2)).student.parameters == 4 * DIM
+
+
+@pytest.mark.parametrize("seed", [6, 10])
+def test_only_choices_that_may_be_the_best_are_fitted_to_the_end(seed, monkeypatch):
+    ends = []
+
+    def recorded(rows, start, *more, **settings):
+        ends.append((settings["steps"], polish(rows, start, *more, **settings)))
+        return ends[-1][1]
+
+    monkeypatch.setattr("relucli.learning.settle.polish", recorded)
+    truth, rows = close(seed, 0.15, 1)
+    found = settled(rows, truth.flipped(np.arange(4) < 2))
+    brief = [end.quadratic.loss for steps, end in ends if steps == BRIEFLY]
+    whole = [end for steps, end in ends if steps == SETTLING]
+    assert len(brief) > 1
+    assert whole == [found]
+    assert found.quadratic.loss <= min(brief)
+
+
+@pytest.mark.parametrize(("rise", "dense"), [(30.0, [False]), (36.0, [False, True]), (50.0, [False, True])])
+def test_damped_steps_follow_where_the_loss_rises_by_more_than_expected(rise, dense, monkeypatch):
+    # By as many noise variances as there are parameters fewer: 20 +- 6.3, and up to four times that is allowed.
+    truth, rows = close(7, 0.15, 1)
+    fit = polish(rows, truth.flipped(np.arange(4) < 2), False, Engine(), Metric.standard(DIM))
+    asked = []
+
+    def ending(rows, start, *more, **settings):
+        asked.append(settings["dense"])
+        loss = fit.quadratic.loss + rise * fit.quadratic.noise_variance
+        return replace(fit, student=start, quadratic=replace(fit.quadratic, loss=loss), converged=False)
+
+    monkeypatch.setattr("relucli.learning.settle.polish", ending)
+    monkeypatch.setattr("relucli.learning.settle._on_span", lambda *more: None)
+    found = settle(rows, fit, False, Engine(), Metric.standard(DIM))
+    assert asked == dense
+    assert found.student.parameters == (4 * DIM if rise < 45 else 5 * DIM)
 
 
 @pytest.mark.parametrize("seed", range(3))
