@@ -209,9 +209,8 @@ def _search(split: Split, basis: Array, most: int, options: LearnOptions, metric
             path[m] = min(fit, path.get(m, fit), key=lambda fit: fit.mse)
         path = _at_best_scale(path, seen, workers)
         if promises_more([*path.values(), *more.values()], known, seen):
-            again = select(path, seen, split, metric, options.neurons, True)
-            needed = clearly_needed(path) > selection.fit.student.neurons
-            if needed or again.prefers_to(selection) or again.better_than(selection):
+            again = select(path, seen, split, metric, options.neurons, selection)
+            if again.fit.student.neurons != selection.fit.student.neurons or again.better_than(selection):
                 selection = again
                 continue
         if not unexplained:

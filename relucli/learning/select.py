@@ -90,11 +90,6 @@ class Selection:
         difference = other.squares - self.squares
         return bool(difference.mean() > difference.std() / np.sqrt(len(difference)))
 
-    def prefers_to(self, other: Selection) -> bool:
-        """Whether a model with as many neurons as the other was among those it was chosen from, and not taken."""
-        neurons = other.fit.student.neurons
-        return neurons != self.fit.student.neurons and any(m.polished and m.neurons == neurons for m in self.table)
-
 
 def clearly_needed(path: Path) -> int:
     """The least number of neurons such that no larger model of the path explains far more than noise could."""
@@ -131,6 +126,24 @@ def _one_standard_error(table: tuple[Model, ...], fits: dict[int, Polished]) -> 
     fewest = min(fits[model.neurons].student.parameters for model in close(1))
     alike = [model.neurons for model in close(2) if fits[model.neurons].student.parameters == fewest]
     return min(alike, key=lambda m: fits[m].mse)
+
+
+def _worth_having(chosen: int, fits: dict[int, Polished], split: Split) -> int:
+    """The model of fewest parameters that the chosen one does not improve on by 2 noise variances for each one more.
+
+    Held-out rows may prefer a superfluous neuron by chance; on the rows fitted to, which are more, up to there the
+    smaller model is the one that predicts better (Akaike), and superfluous neurons seldom gain that much.
+    """
+    larger = fits[chosen]
+    if split.rows.samples <= ENOUGH * larger.student.parameters:
+        return chosen
+
+    def spared(m: int) -> bool:
+        more = larger.student.parameters - fits[m].student.parameters
+        gain = fits[m].quadratic.loss - larger.quadratic.loss
+        return more > 0 and gain <= 2 * more * larger.quadratic.noise_variance
+
+    return min([chosen, *filter(spared, fits)], key=lambda m: fits[m].student.parameters)
 
 
 def _not_left_out(chosen: int, fits: dict[int, Polished], split: Split, wanted: int | None = None) -> int:
@@ -212,18 +225,19 @@ def promises_more(fits: list[Fit], known: Fit, seen: Seen) -> bool:
 
 
 def select(
-    path: Path, seen: Seen, split: Split, metric: Metric, wanted: int | None = None, refined: bool = False
+    path: Path, seen: Seen, split: Split, metric: Metric, wanted: int | None = None, known: Selection | None = None
 ) -> Selection:
     """Choose the number of neurons.
 
-    1. Polish upwards from the least number that is clearly needed, on a quarter of the rows first, where they are many;
-       where that is not hopeless on all of them.  A fit without residual ends the search.
-       Settle whether the linear part belongs to it.
+    1. Polish upwards from the least number that is clearly needed, or from that which is wanted if on a refined span it
+       explains more than one neuron less; on a quarter of the rows first, where they are many, and on all where that is
+       not hopeless.  A fit without residual ends the search.  Settle whether the linear part belongs to it.
     2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean,
        and on a refined span no larger model of the path explains more than chance.
        On the first span, with many rows, end it as soon as none does.
-       A linear function is a model too, unless neurons are clearly needed.  With no rows held out, it is a fit without
-       residual that is looked for: end where two more neurons have hardly lowered it.
+       Models, too, are a linear function, unless neurons are clearly needed, and what was found on an earlier span.
+       With no rows held out, it is a fit without residual that is looked for: end where two more neurons have hardly
+       lowered it.
     3. Take the model of fewest parameters within one standard error of the best, or a larger one where that leaves out
        what is beyond chance on the rows fitted to, which are more.
 
@@ -239,14 +253,20 @@ def select(
         Of the inputs.
     wanted : int, optional
         The number of neurons, if it is known.
-    refined : bool
-        Whether the span is that of an earlier fit: on one that is less well known more neurons make up for that.
+    known : Selection, optional
+        That of an earlier span, which is a candidate too.  The span then is refined: on one that is less well known
+        more neurons make up for that.
     """
     lift, bias, engine, held = lifting(seen.basis, split.bias), split.bias, split.engine, len(seen.held_y) > 0
     errors = {m: squares(fit.student, seen.held_x, seen.held_y) for m, fit in path.items()}
     fits: dict[int, Polished] = {}
     rough: dict[int, Array] = {}
-    least = clearly_needed(path)
+    least, refined = clearly_needed(path), known is not None
+    if known:
+        neurons = known.fit.student.neurons
+        fits[neurons], errors[neurons] = known.fit, known.squares
+        if wanted in path and wanted - 1 in path and explains(path[wanted], path[wanted - 1], PROMISING):
+            least = max(least, wanted)
     if least == min(path):
         fits[0] = polish(split.rows, Student.empty(len(lift)), bias, engine, metric)
         errors[0] = split.squares(fits[0].student)
@@ -274,7 +294,11 @@ def select(
         if not held and m - 2 in fits and fits[m].quadratic.loss > STALE * fits[m - 2].quadratic.loss:
             break
     table = _table(errors, set(fits))
-    chosen = _not_left_out(_one_standard_error(table, fits), fits, split, wanted) if held else max(fits)
+    chosen = max(fits)
+    if held:
+        chosen = _one_standard_error(table, fits)
+        chosen = chosen if chosen == wanted else _worth_having(chosen, fits, split)
+        chosen = _not_left_out(chosen, fits, split, wanted)
     return Selection(fits[chosen], table, errors[chosen], seen.held_y, False)
 
 

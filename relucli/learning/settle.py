@@ -22,6 +22,7 @@ Array = NDArray[np.float64]
 HOPELESS = 30.0
 SETTLING = 12
 BRIEFLY = 4
+FINALISTS = 2
 TRIAL_ROWS = 20_000
 TRIAL_STEPS = 30
 
@@ -30,7 +31,7 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
     """Polish in the identifiable coordinates: without the linear part if orientations exist that need none.
 
     1. Step from the fit to where there is no linear part (`tied`), for each likely choice of neurons to turn, and
-       polish there: all choices briefly, then those that may be the best.
+       polish there: all choices briefly, then the two best if either may be it.
     2. Where a close pair lets the loss bend within that step, fit on the span of the fit, from every choice, and polish
        the best.
 
@@ -51,12 +52,16 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
         return polish(rows, start, bias, engine, metric, dense=dense, bent=dense, steps=steps, tolerance=1e-2)
 
     def best(starts: list[Student]) -> Polished | None:
-        ends = list(zip(starts, starts, strict=True))
-        if len(starts) > 1 and not fit.quadratic.exact:
-            brief = [(refit(start, BRIEFLY), start) for start in starts]
-            least = min(end.quadratic.loss for end, _ in brief)
-            ends = [(end.student, start) for end, start in brief if end.quadratic.loss - least <= allowed]
-        refits = [(refit(end, SETTLING), start) for end, start in ends]
+        brief = len(starts) > 1 and not fit.quadratic.exact
+        refits = [(refit(start, BRIEFLY if brief else SETTLING), start) for start in starts]
+        if brief:
+            refits.sort(key=lambda pair: pair[0].quadratic.loss)
+            near = refits[0][0].quadratic.loss + allowed
+            refits = [
+                (end if end.converged else refit(end.student, SETTLING), start)
+                for end, start in refits[:FINALISTS]
+                if end.quadratic.loss <= near
+            ]
         without, start = min(refits, key=lambda pair: pair[0].quadratic.loss)
         if dense and not without.converged and without.quadratic.loss - fit.quadratic.loss > expected:
             without = min(without, refit(start, SETTLING, True), key=lambda end: end.quadratic.loss)

@@ -198,6 +198,18 @@ def test_where_least_squares_lets_a_pair_grow_without_end_the_mean_does_not():
     assert sizes[1] == pytest.approx(sizes[0], rel=0.3)
 
 
+@pytest.mark.parametrize("lower", [False, True])
+def test_a_mean_that_is_not_reached_is_taken_only_where_it_fits_better(lower, monkeypatch):
+    monkeypatch.setattr("relucli.learning.blurred.STEPS", 1)
+    teacher, rows = sampled(0.08, 0.1, 10_000, 0)
+    fit = fitted(teacher, rows)
+    if lower:  # as if least squares had ended in a bad minimum
+        fit = replace(fit, quadratic=replace(fit.quadratic, loss=1.1 * fit.quadratic.loss))
+    found = sharpened(rows, fit, False, Engine(), Metric.standard(rows.dim))
+    assert (found is fit) != lower
+    assert (found.quadratic.loss < fit.quadratic.loss) == lower
+
+
 def test_a_pair_that_is_resolved_is_left_alone():
     teacher, rows = sampled(0.5, 0.05, 20_000, 0)
     fit = fitted(teacher, rows)

@@ -7,7 +7,15 @@ from relucli.learning.covariance import SandwichAccumulator, StructuredCovarianc
 from relucli.learning.descent import Fit, fitted
 from relucli.learning.discover import overcomplete
 from relucli.learning.polish import polish
-from relucli.learning.select import Model, Selection, _not_left_out, _one_standard_error, clearly_needed, select
+from relucli.learning.select import (
+    Model,
+    Selection,
+    _not_left_out,
+    _one_standard_error,
+    _worth_having,
+    clearly_needed,
+    select,
+)
 from relucli.learning.split import Split, lifting
 from relucli.learning.structured import Metric
 from relucli.learning.student import Quadratic, Student
@@ -79,11 +87,29 @@ def test_less_evidence_is_asked_of_the_number_that_is_wanted():
         assert _not_left_out(2, larger, split, 3) == wanted
 
 
-@pytest.mark.parametrize(
-    ("gain", "refined", "tried"),
-    [(0.0, False, [2]), (0.0, True, [2, 3]), (60.0, False, [2, 3]), (60.0, True, [2, 3, 4])],
-)
-def test_models_are_tried_as_long_as_larger_ones_explain_more_on_a_refined_span(gain, refined, tried):
+@pytest.mark.parametrize(("gain", "taken"), [(15, 2), (25, 3)])
+def test_a_larger_model_is_worth_having_from_two_noise_variances_for_each_parameter_on(gain, taken):
+    split, fits = nested(0, 0.0, lambda z: np.ones(len(z)))  # ten parameters more
+    loss = fits[2].quadratic.loss - gain * fits[3].quadratic.noise_variance
+    larger = {2: fits[2], 3: replace(fits[3], quadratic=replace(fits[3].quadratic, loss=loss))}
+    assert _worth_having(3, larger, split) == taken
+    assert _worth_having(2, larger, split) == 2
+    few = Split.of(MemoryRows(*(values[:300] for values in (split.rows.x, split.rows.y))), 0, False, Engine())
+    assert _worth_having(3, larger, few) == 3
+
+
+@pytest.mark.parametrize(("wanted", "taken"), [(None, 2), (3, 3)])
+def test_held_out_rows_alone_may_prefer_the_number_that_is_wanted(wanted, taken, monkeypatch):
+    monkeypatch.setattr("relucli.learning.select._one_standard_error", lambda table, fits: 3)
+    path, seen, split = superfluous(60.0)
+    assert select(path, seen, split, Metric.standard(4), wanted).fit.student.neurons == taken
+
+
+def superfluous(gain):
+    """Rows of two neurons, and a path of up to four on their span, the last of which explains so much more.
+
+    Chance explains 18.
+    """
     rng = np.random.default_rng(1)
     beta = np.vstack([np.eye(2, 4), rng.standard_normal((2, 4))])
     x = np.asfortranarray(rng.standard_normal((8000, 4)))
@@ -92,19 +118,37 @@ def test_models_are_tried_as_long_as_larger_ones_explain_more_on_a_refined_span(
     seen = split.seen(np.eye(4))
     signs = np.array([1.0, -1.0, 1.0, -1.0])
     path = {m: fitted(seen.x, seen.y, Student(beta[:m], signs[:m], np.zeros(4), np.arange(4))) for m in range(1, 5)}
-    lower = replace(path[4].quadratic, loss=path[3].quadratic.loss - gain)  # 18 by chance
-    path[4] = replace(path[4], quadratic=lower)
-    found = select(path, seen, split, Metric.standard(4), refined=refined)
-    assert [model.neurons for model in found.table if model.polished] == tried
-    assert found.fit.student.neurons == 2
+    lower = replace(path[4].quadratic, loss=path[3].quadratic.loss - gain)
+    return path | {4: replace(path[4], quadratic=lower)}, seen, split
 
 
-def test_a_selection_is_preferred_to_one_whose_number_it_compared_and_did_not_take():
-    two, three = (Selection(fits(m)[m], (), np.ones(9), np.ones(9), False) for m in (2, 3))
-    polished, rough = ((model(2, 1.0, 0.0, known), model(3, 1.0, 0.0)) for known in (True, False))
-    assert replace(three, table=polished).prefers_to(two)
-    assert not replace(three, table=rough).prefers_to(two)
-    assert not replace(two, table=polished).prefers_to(two)
+def tried(selection):
+    return [model.neurons for model in selection.table if model.polished]
+
+
+@pytest.mark.parametrize(("gain", "first", "refined"), [(0.0, [2], [2, 3]), (60.0, [2, 3], [2, 3, 4])])
+def test_models_are_tried_as_long_as_larger_ones_explain_more_on_a_refined_span(gain, first, refined):
+    path, seen, split = superfluous(gain)
+    known = select(path, seen, split, Metric.standard(4))
+    assert tried(known) == first
+    again = select(path, seen, split, Metric.standard(4), known=known)
+    assert tried(again) == refined
+    assert known.fit.student.neurons == again.fit.student.neurons == 2
+
+
+def test_what_is_known_is_a_candidate():
+    path, seen, split = superfluous(0.0)
+    known = select(path, seen, split, Metric.standard(4))
+    larger = {m: path[m] for m in (3, 4)}
+    assert select(larger, seen, split, Metric.standard(4)).fit.student.neurons == 3
+    assert select(larger, seen, split, Metric.standard(4), known=known).fit is known.fit
+
+
+@pytest.mark.parametrize(("gain", "polished"), [(0.0, [2, 3]), (60.0, [2, 4])])
+def test_smaller_models_are_left_out_where_the_number_that_is_wanted_explains_more(gain, polished):
+    path, seen, split = superfluous(gain)
+    known = select(path, seen, split, Metric.standard(4))
+    assert tried(select(path, seen, split, Metric.standard(4), 4, known)) == polished
 
 
 def test_of_models_with_as_many_parameters_the_one_that_explains_most_is_not_left_out():

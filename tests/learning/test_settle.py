@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from relucli.learning.identify import tied
 from relucli.learning.polish import polish
 from relucli.learning.settle import BRIEFLY, SETTLING, settle
 from relucli.learning.structured import Metric
@@ -77,7 +78,7 @@ def test_every_likely_choice_of_neurons_to_turn_is_tried(seed, monkeypatch):
 
 
 @pytest.mark.parametrize("seed", [6, 10])
-def test_only_choices_that_may_be_the_best_are_fitted_to_the_end(seed, monkeypatch):
+def test_a_choice_that_may_not_be_the_best_is_not_fitted_to_the_end(seed, monkeypatch):
     ends = []
 
     def recorded(rows, start, *more, **settings):
@@ -92,6 +93,24 @@ def test_only_choices_that_may_be_the_best_are_fitted_to_the_end(seed, monkeypat
     assert len(brief) > 1
     assert whole == [found]
     assert found.quadratic.loss <= min(brief)
+
+
+def test_at_most_two_choices_are_fitted_to_the_end(monkeypatch):
+    truth, rows = close(6, 0.15, 1)
+    fit = polish(rows, truth.flipped(np.arange(4) < 2), False, Engine(), Metric.standard(DIM))
+    choices = tied(fit.student, fit.normal, False)[:3]
+    losses = dict(zip((choice.student.beta[0, 0] for choice in choices), (3.0, 1.0, 2.0), strict=True))
+    asked = []
+
+    def ending(rows, start, *more, steps, **settings):
+        asked.append((steps, losses[start.beta[0, 0]]))
+        loss = fit.quadratic.loss + losses[start.beta[0, 0]] * fit.quadratic.noise_variance
+        return replace(fit, student=start, quadratic=replace(fit.quadratic, loss=loss), converged=False)
+
+    monkeypatch.setattr("relucli.learning.settle.polish", ending)
+    monkeypatch.setattr("relucli.learning.settle.tied", lambda *more: [replace(c, statistic=0.0) for c in choices])
+    settle(rows, fit, False, Engine(), Metric.standard(DIM))
+    assert asked == [(BRIEFLY, 3.0), (BRIEFLY, 1.0), (BRIEFLY, 2.0), (SETTLING, 1.0), (SETTLING, 2.0)]
 
 
 @pytest.mark.parametrize(("rise", "dense"), [(30.0, [False]), (36.0, [False, True]), (50.0, [False, True])])
