@@ -91,7 +91,7 @@ def sharpened(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Met
         rise = mean.quadratic.loss - fit.quadratic.loss
         # A mean of what the data allow is among it, or nearly so; one on the way to it may mend a descent that ended
         # in a bad minimum.
-        if rise < 0 or (found.converged and rise <= TOLERATED * noise * beta.shape[1]):
+        if rise < -noise or (found.converged and rise <= TOLERATED * noise * beta.shape[1]):
             unsure = ((min(i, j), max(i, j)),) if found.pair.angle < UNSURE * found.pair.rho else ()
             fit = replace(mean, blurred=(*fit.blurred, *unsure))
     return fit

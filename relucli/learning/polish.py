@@ -46,7 +46,7 @@ class Polished(Outcome):
     blurred : tuple of pairs of int
         Neurons of which only the sum is known (`hidden`, `blurred`).
     bent : bool
-        Whether quasi-Newton steps did not end it.
+        Whether quasi-Newton steps did not end it, as far as they were allowed, or were left out.
     """
 
     normal: StructuredNormal
@@ -100,7 +100,7 @@ def polish(
     dense : bool
         Whether the second may follow: in vain where noise blurs what makes the loss bend.
     bent : bool
-        Whether the first is known to take many.
+        Whether the first is known to take many, and left out if the second may follow.
     steps : int
         Largest number of steps.
     tolerance : float

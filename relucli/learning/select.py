@@ -143,7 +143,7 @@ def _worth_having(chosen: int, fits: dict[int, Polished], split: Split) -> int:
         gain = fits[m].quadratic.loss - larger.quadratic.loss
         return more > 0 and gain <= 2 * more * larger.quadratic.noise_variance
 
-    return min([chosen, *filter(spared, fits)], key=lambda m: fits[m].student.parameters)
+    return min([chosen, *filter(spared, fits)], key=lambda m: (fits[m].student.parameters, fits[m].mse))
 
 
 def _not_left_out(chosen: int, fits: dict[int, Polished], split: Split, wanted: int | None = None) -> int:
@@ -235,11 +235,13 @@ def select(
     2. Square the errors of each on the held-out rows; end the search when one more neuron has not lowered the mean,
        and on a refined span no larger model of the path explains more than chance.
        On the first span, with many rows, end it as soon as none does.
-       Models, too, are a linear function, unless neurons are clearly needed, and what was found on an earlier span.
+       Models, too, are a linear function, unless the least number is larger, and what was found on an earlier span,
+       unless as many neurons predict better now.
        With no rows held out, it is a fit without residual that is looked for: end where two more neurons have hardly
        lowered it.
-    3. Take the model of fewest parameters within one standard error of the best, or a larger one where that leaves out
-       what is beyond chance on the rows fitted to, which are more.
+    3. Take the model of fewest parameters within one standard error of the best; unless it has the number that is
+       wanted, a smaller one where it is not worth its parameters on the rows fitted to, which are more; or a larger one
+       where that leaves out what is beyond chance on these.
 
     Parameters
     ----------
@@ -262,9 +264,8 @@ def select(
     fits: dict[int, Polished] = {}
     rough: dict[int, Array] = {}
     least, refined = clearly_needed(path), known is not None
-    if known:
-        neurons = known.fit.student.neurons
-        fits[neurons], errors[neurons] = known.fit, known.squares
+    if known is not None:
+        fits[known.fit.student.neurons], errors[known.fit.student.neurons] = known.fit, known.squares
         if wanted in path and wanted - 1 in path and explains(path[wanted], path[wanted - 1], PROMISING):
             least = max(least, wanted)
     if least == min(path):
@@ -282,12 +283,14 @@ def select(
             best = min(smaller, key=lambda i: rough[i].mean())
             if _hopeless(rough[m], rough[best], m - best, fit, split):
                 break
-        closely = ROUGHLY if unresolved(fit, metric) else CLOSELY
+        closely = ROUGHLY if unresolved(fit, metric) else CLOSELY  # noise hides more of a pair than that
         fits[m] = polish(split.rows, fit.student, bias, engine, metric, bent=fit.bent, steps=STEPS, tolerance=closely)
         fits[m] = settle(split.rows, fits[m], bias, engine, metric, dense=not unresolved(fits[m], metric))
         errors[m] = split.squares(fits[m].student)
         if fits[m].quadratic.exact:
             return _exact(fits[m], m, errors, seen.held_y)
+        if held and known is not None and m == known.fit.student.neurons and errors[m].mean() >= known.validation_mse:
+            fits[m], errors[m] = known.fit, known.squares
         promising = refined and any(explains(path[i], path[m], PROMISING) for i in path if i > m)
         if smaller and not promising and errors[m].mean() >= min(errors[i].mean() for i in fits if i < m):
             break

@@ -31,7 +31,8 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
     """Polish in the identifiable coordinates: without the linear part if orientations exist that need none.
 
     1. Step from the fit to where there is no linear part (`tied`), for each likely choice of neurons to turn, and
-       polish there: all choices briefly, then the two best if either may be it.
+       polish there: all choices briefly, then the two best if either may be it; by damped steps, too, where the loss
+       rises by more than is to be expected of parameters that are superfluous.
     2. Where a close pair lets the loss bend within that step, fit on the span of the fit, from every choice, and polish
        the best.
 
@@ -46,6 +47,7 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
     """
     fewer = fit.student.beta.shape[1] - bias
     allowed = tolerated_rise(fit, fewer)
+    # By two standard deviations of chance.
     expected = (fewer + 2 * np.sqrt(2.0 * fewer)) * fit.quadratic.noise_variance
 
     def refit(start: Student, steps: int, dense: bool = False) -> Polished:

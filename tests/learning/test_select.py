@@ -136,6 +136,26 @@ def test_models_are_tried_as_long_as_larger_ones_explain_more_on_a_refined_span(
     assert known.fit.student.neurons == again.fit.student.neurons == 2
 
 
+@pytest.mark.parametrize(("rise", "kept"), [(0.1, False), (-0.1, True)])
+def test_what_is_known_gives_way_only_to_as_many_neurons_that_predict_better(rise, kept):
+    path, seen, split = superfluous(0.0)
+    first = select(path, seen, split, Metric.standard(4))
+    known = replace(first, squares=first.squares + rise)
+    again = select(path, seen, split, Metric.standard(4), known=known)
+    assert again.fit.student.neurons == 2
+    assert (again.fit is known.fit) == kept
+
+
+def test_of_models_with_as_many_parameters_the_better_fit_is_worth_having():
+    split, found = nested(0, 0.0, lambda z: np.ones(len(z)))
+    three = found[3]
+    worse = replace(three, quadratic=replace(three.quadratic, loss=three.quadratic.loss + 1))
+    more = replace(three.student, beta=np.vstack([three.student.beta] * 2), signs=np.tile(three.student.signs, 2))
+    largest = replace(three, student=more)
+    assert _worth_having(6, {2: worse, 3: three, 6: largest}, split) == 3
+    assert _worth_having(6, {2: three, 3: worse, 6: largest}, split) == 2
+
+
 def test_what_is_known_is_a_candidate():
     path, seen, split = superfluous(0.0)
     known = select(path, seen, split, Metric.standard(4))

@@ -115,7 +115,8 @@ def test_at_most_two_choices_are_fitted_to_the_end(monkeypatch):
 
 @pytest.mark.parametrize(("rise", "dense"), [(30.0, [False]), (36.0, [False, True]), (50.0, [False, True])])
 def test_damped_steps_follow_where_the_loss_rises_by_more_than_expected(rise, dense, monkeypatch):
-    # By as many noise variances as there are parameters fewer: 20 +- 6.3, and up to four times that is allowed.
+    # By as many noise variances as there are parameters fewer: 20 +- 6.3; two standard deviations are expected, and
+    # four allowed.
     truth, rows = close(7, 0.15, 1)
     fit = polish(rows, truth.flipped(np.arange(4) < 2), False, Engine(), Metric.standard(DIM))
     asked = []
