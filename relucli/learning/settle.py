@@ -47,7 +47,7 @@ def settle(rows: Rows, fit: Polished, bias: bool, engine: Engine, metric: Metric
     """
     fewer = fit.student.beta.shape[1] - bias
     allowed = tolerated_rise(fit, fewer)
-    # By two standard deviations of chance.
+    # What superfluous parameters explain, and two standard deviations of that.
     expected = (fewer + 2 * np.sqrt(2.0 * fewer)) * fit.quadratic.noise_variance
 
     def refit(start: Student, steps: int, dense: bool = False) -> Polished:
